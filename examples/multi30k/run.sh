@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Multi30k (Elliott et al., 2016), French to English or German to English: baseline, control, attention words,
+# attention words with positions, on a Transformer and a ConvS2S.
+#
+#   RAW=folder examples/multi30k/run.sh              everything
+#   RAW=folder ARCHS=fconv examples/multi30k/run.sh  one architecture
+#
+# RAW holds {train,val,test_2016_flickr,test_2017_flickr}.{fr,en}[.gz], from https://github.com/multi30k/dataset
+set -euo pipefail
+SRC=${SRC:-fr}
+TGT=en
+TESTS="test_2016_flickr test_2017_flickr"
+WORK=${WORK:-runs/multi30k.$SRC-$TGT}
+ARCHS=${ARCHS:-transformer fconv}
+BPE_MERGES=4000
+EPOCHS=${EPOCHS:-14}
+FINETUNE_EPOCHS=${FINETUNE_EPOCHS:-4}
+
+TRANSFORMER_MODEL=(
+  --arch transformer --share-all-embeddings --dropout 0.2 --max-tokens 4000
+  --encoder-embed-dim 128 --encoder-ffn-embed-dim 512 --encoder-layers 2 --encoder-attention-heads 4
+  --decoder-embed-dim 128 --decoder-ffn-embed-dim 512 --decoder-layers 2 --decoder-attention-heads 4
+  --optimizer adam --adam-betas '(0.9, 0.98)' --weight-decay 1e-4 --lr-scheduler inverse_sqrt
+)
+TRANSFORMER_TRAIN=(--lr 4e-3 --warmup-updates 600)
+TRANSFORMER_FINETUNE=(--lr 1e-3 --warmup-updates 150)
+
+FCONV_MODEL=(
+  --arch fconv --share-input-output-embed --dropout 0.2 --max-tokens 4000 --clip-norm 1.0
+  --encoder-embed-dim 128 --encoder-layers '[(128, 3)] * 3'
+  --decoder-embed-dim 128 --decoder-out-embed-dim 128 --decoder-layers '[(128, 3)] * 3' --decoder-attention True
+  --optimizer adam --adam-betas '(0.9, 0.98)' --weight-decay 1e-4 --lr-scheduler inverse_sqrt
+)
+FCONV_TRAIN=(--lr 2e-3 --warmup-updates 600)
+FCONV_FINETUNE=(--lr 5e-4 --warmup-updates 150)
+
+source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"

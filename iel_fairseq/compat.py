@@ -1,0 +1,111 @@
+"""fairseq 0.12 on today's torch: every patch with its reason.
+
+Nothing here changes what fairseq computes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib
+import os
+import pickle
+import sys
+import zipfile
+from types import TracebackType
+
+import numpy as np
+import torch
+
+from iel_fairseq.errors import IELError
+
+
+def hide_broken_torchaudio() -> None:
+    """Make a torchaudio that cannot be imported look as if it were not installed.
+
+    fairseq depends on torchaudio, whose wheels are linked against CUDA. Beside a CPU build of torch they raise
+    ``OSError`` on import, and transformers, which looks for an installed torchaudio and imports it, fails with
+    it. Translation and text classification need no torchaudio.
+    """
+    try:
+        importlib.import_module("torchaudio")
+    except ImportError:
+        pass  # absent: nothing to hide
+    except OSError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+        sys.modules["torchaudio"] = None  # type: ignore[assignment]  # what import reads as "not found"
+
+
+def let_safe_loader_read_fairseq() -> None:
+    """Name to torch's safe loader the few harmless types that plain fairseq writes into checkpoints.
+
+    Since torch 2.6 ``torch.load`` reads data only and refuses every type that it was not told of.
+    fairseq writes ``argparse.Namespace`` (options) and numpy numbers and arrays (the BLEU counts of
+    ``--eval-bleu``). Constructing these runs no code of the file's choosing. The safe loader stays on.
+    """
+    number_types = [np.dtype(kind) for kind in ("bool", "int32", "int64", "float32", "float64")]
+    torch.serialization.add_safe_globals(
+        [argparse.Namespace, np.ndarray, np.dtype, np._core.multiarray._reconstruct, np._core.multiarray.scalar]
+        + [type(number_type) for number_type in number_types]
+        # files written with numpy 1 name the same functions by their old module
+        + [
+            (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+            (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+        ]
+    )
+
+
+def explain_unreadable_checkpoints() -> None:
+    """Turn a checkpoint that cannot be read, or carries more than data, into one line.
+
+    ``torch.load`` answers a truncated file, a text file and a hostile pickle with different exceptions from deep
+    inside, one of which advises to turn the safe loader off.
+    """
+    from fairseq import checkpoint_utils
+
+    load = checkpoint_utils.load_checkpoint_to_cpu
+
+    @functools.wraps(load)
+    def load_checkpoint_to_cpu(path, *args, **kwargs):
+        if not os.path.isfile(path):
+            raise IELError(f"{path}: no such checkpoint file")
+        try:
+            state = load(path, *args, **kwargs)
+        except pickle.UnpicklingError as error:
+            raise IELError(f"{path}: {_unpickling_problem(error)}") from error
+        except (EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise IELError(f"{path}: not a readable checkpoint; it is damaged or cut short") from error
+        if not isinstance(state, dict) or "model" not in state:
+            raise IELError(f"{path}: not a fairseq checkpoint (it holds no model)")
+        return state
+
+    checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+def _unpickling_problem(error: pickle.UnpicklingError) -> str:
+    words = str(error).split()
+    if "GLOBAL" in words:
+        carried = words[words.index("GLOBAL") + 1].rstrip(".,")
+        return f"refused: it carries {carried}, which is neither weights nor settings; nothing in it was run"
+    return "not a readable checkpoint; it is damaged or not a checkpoint at all"
+
+
+def print_our_errors_as_one_line() -> None:
+    """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user."""
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if isinstance(error, IELError):
+            print(f"iel_fairseq: error: {error}", file=sys.stderr)
+        else:
+            previous(kind, error, traceback)
+
+    sys.excepthook = hook
+
+
+def apply() -> None:
+    hide_broken_torchaudio()
+    let_safe_loader_read_fairseq()
+    explain_unreadable_checkpoints()
+    print_our_errors_as_one_line()

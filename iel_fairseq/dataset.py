@@ -1,0 +1,106 @@
+"""The translation data set whose source is enhanced, and which loses no sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from fairseq.data import LanguagePairDataset, data_utils
+
+from iel_fairseq.enhanced_source import enhance_batch, enhanced_length
+
+
+class CompleteLanguagePairDataset(LanguagePairDataset):
+    """fairseq's ``LanguagePairDataset``, with every sentence in some batch.
+
+    Since 0.12.3 fairseq drops the whole last batch when its size is not a multiple of
+    ``--required-batch-size-multiple`` (8 by default).
+    """
+
+    def __init__(self, plain: LanguagePairDataset, src_sizes: np.ndarray | None = None):
+        """
+        Args:
+            plain: the data set to hold
+            src_sizes: int ``(sentences,)``, source lengths to batch by, instead of those of *plain*
+        """
+        super().__init__(
+            plain.src,
+            plain.src_sizes if src_sizes is None else src_sizes,
+            plain.src_dict,
+            plain.tgt,
+            plain.tgt_sizes,
+            plain.tgt_dict,
+            left_pad_source=plain.left_pad_source,
+            left_pad_target=plain.left_pad_target,
+            shuffle=plain.shuffle,
+            input_feeding=plain.input_feeding,
+            constraints=plain.constraints,
+            eos=plain.eos,
+            pad_to_multiple=plain.pad_to_multiple,
+        )
+
+    def batch_by_size(self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1):
+        """Batches of *indices*, in their order, as fairseq makes them, with the last one where it belongs."""
+        if len(indices) == 0:
+            return []
+        batches = super().batch_by_size(indices, max_tokens, max_sentences, required_batch_size_multiple)
+        dropped = indices[sum(len(batch) for batch in batches) :]
+        return [*batches, dropped] if len(dropped) else batches
+
+
+class AttnEnhancedDataset(CompleteLanguagePairDataset):
+    """A translation data set with the attention words appended to each source.
+
+    Target, loss and decoder input are those of *plain*. Every size is that of the enhanced source.
+
+    A batch has, beside what fairseq's has: ``net_input.src_positions`` (int64 ``(B, S')``) when *attn_positions* is
+    on, and ``plain_src_len`` (int), the number of columns of the plain source.
+    """
+
+    def __init__(
+        self,
+        plain: LanguagePairDataset,
+        attention_positions: Sequence[np.ndarray],
+        *,
+        attn_positions: bool,
+        limit: int,
+    ):
+        """
+        Args:
+            plain: the data set to enhance
+            attention_positions: for each sentence of *plain* its attention positions, 1-based, int ``(J,)``
+            attn_positions: give attention words the positions they were read from
+            limit: longest enhanced source, with ``</s>``, that the encoder can read
+        """
+        words = np.array([len(positions) for positions in attention_positions], dtype=np.int64)
+        plain_sizes = np.asarray(plain.src_sizes, dtype=np.int64)
+        sizes = enhanced_length(plain_sizes, words, limit)
+        super().__init__(plain, sizes)
+        self.attention_positions = attention_positions
+        self.attn_positions = attn_positions
+        self.limit = limit
+        self.cut = words - (sizes - plain_sizes)
+        """Attention words that do not fit, int64 ``(sentences,)``."""
+
+    def __getitem__(self, index):
+        item = super().__getitem__(index)
+        item["attention_positions"] = torch.from_numpy(self.attention_positions[index].astype(np.int64))
+        return item
+
+    def collater(self, samples, pad_to_length=None):
+        batch = super().collater(samples, pad_to_length)
+        if not batch:
+            return batch
+        positions_of = {sample["id"]: sample["attention_positions"] for sample in samples}
+        positions = data_utils.collate_tokens([positions_of[i] for i in batch["id"].tolist()], pad_idx=0)
+        enhanced, _ = enhance_batch(
+            batch,
+            positions,
+            pad=self.src_dict.pad(),
+            left_pad=self.left_pad_source,
+            attn_positions=self.attn_positions,
+            limit=self.limit,
+            pad_to_multiple=self.pad_to_multiple,
+        )
+        return enhanced

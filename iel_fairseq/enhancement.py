@@ -1,0 +1,79 @@
+"""What a checkpoint remembers of the way its input was enhanced."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from fairseq.data import Dictionary
+
+KEY = "iel_fairseq"
+"""Where in fairseq's task state the memory lies."""
+
+
+@dataclass(frozen=True)
+class Enhancement:
+    """How the input of a model was enhanced. Plain data, so that torch's safe loader reads it.
+
+    Attributes:
+        extractor: absolute path of the extractor's checkpoint; None: the model reads the plain source
+        extractor_sha256: SHA-256 of that file
+        attn_positions: whether attention words had the positions they were read from
+        attn_layer: the decoder layer that was read; None: Algorithm 1's own choice
+        attn_heads: the heads that were read; None: all
+        round: bootstrapping round; 0 for a model that reads the plain source
+        source_dictionary: fingerprint of the source dictionary; None when not known
+        target_dictionary: fingerprint of the target dictionary; None when not known
+    """
+
+    extractor: str | None = None
+    extractor_sha256: str | None = None
+    attn_positions: bool = False
+    attn_layer: int | None = None
+    attn_heads: tuple[int, ...] | None = None
+    round: int = 0
+    source_dictionary: str | None = None
+    target_dictionary: str | None = None
+
+    def to_task_state(self) -> dict[str, Any]:
+        """The entry for fairseq's task state."""
+        values = asdict(self)
+        values["attn_heads"] = None if self.attn_heads is None else list(self.attn_heads)
+        return {KEY: values}
+
+    @classmethod
+    def from_task_state(cls, task_state: dict[str, Any]) -> Enhancement:
+        """Read the entry back; a checkpoint without one is plain fairseq's."""
+        values = dict(task_state.get(KEY) or {})
+        if values.get("attn_heads") is not None:
+            values["attn_heads"] = tuple(values["attn_heads"])
+        return cls(**values)
+
+    def same_input(self, other: Enhancement) -> bool:
+        """Whether models that remember *self* and *other* want the same input, as an ensemble must."""
+        return self._input() == other._input()
+
+    def _input(self) -> tuple:
+        return self.extractor_sha256, self.attn_positions, self.attn_layer, self.attn_heads
+
+    def describe(self) -> str:
+        """One phrase for a message to the user."""
+        if self.extractor is None:
+            return "the plain source"
+        return f"attention words of {self.extractor}, attention positions {'on' if self.attn_positions else 'off'}"
+
+
+def dictionary_fingerprint(dictionary: Dictionary) -> str:
+    """SHA-256 over the entries of *dictionary* in their order, in hexadecimal."""
+    return hashlib.sha256("\n".join(dictionary.symbols).encode()).hexdigest()
+
+
+def first_difference(theirs: Dictionary, ours: Dictionary) -> str | None:
+    """Where two dictionaries first differ, in words; None when they are the same."""
+    for index, (their, our) in enumerate(zip(theirs.symbols, ours.symbols, strict=False)):
+        if their != our:
+            return f"they first differ at entry {index}: {their!r}, in the data {our!r}"
+    if len(theirs) != len(ours):
+        return f"they first differ at entry {min(len(theirs), len(ours))}, where the shorter one ends"
+    return None

@@ -1,0 +1,11 @@
+"""The one exception that tells a user what is wrong with the input, and how to mend it."""
+
+from __future__ import annotations
+
+
+class IELError(Exception):
+    """Bad input: one line that names the file, the value and the mend.
+
+    Uncaught in one of fairseq's commands it is printed as that line alone, without a traceback, and the exit
+    status is 1 (see :mod:`iel_fairseq.compat`).
+    """

@@ -1,0 +1,124 @@
+"""The extractor M: a trained checkpoint, who it is, and whether it fits the data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+from fairseq import checkpoint_utils, models, utils
+from fairseq.data import Dictionary
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+from fairseq.models import FairseqEncoderDecoderModel
+from fairseq.models.transformer import TransformerDecoderBase
+from fairseq.tasks import FairseqTask
+from omegaconf import DictConfig
+
+from iel_fairseq.attention_words import check_extractor
+from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint, first_difference
+from iel_fairseq.errors import IELError
+
+
+@dataclass(frozen=True)
+class Extractor:
+    """A model to read attention from, ready for inference, with its identity.
+
+    Attributes:
+        model: in eval mode, on the CPU when loaded
+        path: absolute path of the checkpoint
+        sha256: of the checkpoint file
+        round: the bootstrapping round that made it; 0 for plain fairseq's
+    """
+
+    model: FairseqEncoderDecoderModel
+    path: str
+    sha256: str
+    round: int
+
+
+def file_sha256(path: str) -> str:
+    """SHA-256 of a checkpoint file, in hexadecimal.
+
+    Raises:
+        IELError: there is no such file
+    """
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
+
+
+def load_extractor(path: str, task: FairseqTask, layer: int | None = None, heads: list[int] | None = None) -> Extractor:
+    """Load the extractor at *path* for the data of *task*.
+
+    Args:
+        path: a checkpoint of one of fairseq's encoder-decoder models
+        task: a translation task, for its dictionaries and languages
+        layer: the decoder layer that will be read
+        heads: the attention heads that will be read
+
+    Raises:
+        IELError: missing, damaged or hostile file; other languages or dictionaries than the data's; no such
+            layer or head; a model without readable attention
+    """
+    path = os.path.abspath(path)
+    sha256 = file_sha256(path)
+    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    cfg = state.get("cfg")
+    if cfg is None:
+        cfg = convert_namespace_to_omegaconf(state["args"])
+    enhancement = Enhancement.from_task_state(state.get("task_state") or {})
+    _check_languages(path, cfg, task)
+    _check_dictionaries(path, cfg, task, state["model"], enhancement)
+    model = models.build_model(cfg.model, task, from_checkpoint=True)
+    try:
+        model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
+    except RuntimeError as error:
+        raise IELError(f"{path}: its weights do not fit its own settings ({str(error).splitlines()[0]})") from error
+    check_extractor(model, layer, heads)
+    model.eval()
+    # As fairseq-generate does. A Transformer computes attention for the layer asked for, others only if told.
+    model.make_generation_fast_(need_attn=not isinstance(model.decoder, TransformerDecoderBase))
+    return Extractor(model, path, sha256, enhancement.round)
+
+
+def _check_languages(path: str, cfg: DictConfig, task: FairseqTask) -> None:
+    theirs = (getattr(cfg.task, "source_lang", None), getattr(cfg.task, "target_lang", None))
+    ours = (task.cfg.source_lang, task.cfg.target_lang)
+    if None not in theirs and theirs != ours:
+        raise IELError(
+            f"{path}: the extractor translates {theirs[0]}-{theirs[1]}, the data are {ours[0]}-{ours[1]}; "
+            f"give an extractor of that pair"
+        )
+
+
+def _check_dictionaries(
+    path: str, cfg: DictConfig, task: FairseqTask, weights: dict[str, Any], enhancement: Enhancement
+) -> None:
+    """Compare what the checkpoint lets us know of its dictionaries with the data's.
+
+    It holds none: sizes are in the weights, entries in its own data folder, when that is still there, and a
+    fingerprint in checkpoints that our task wrote.
+    """
+    folder = (utils.split_paths(cfg.task.get("data") or "") or [""])[0]
+    for side, half in (("source", "encoder"), ("target", "decoder")):
+        ours: Dictionary = getattr(task, f"{side}_dictionary")
+        file = os.path.join(folder, f"dict.{cfg.task.get(f'{side}_lang')}.txt")
+        difference = first_difference(Dictionary.load(file), ours) if os.path.isfile(file) else None
+        embedding = weights.get(f"{half}.embed_tokens.weight")
+        fingerprint = getattr(enhancement, f"{side}_dictionary")
+        if embedding is not None and embedding.size(0) != len(ours):
+            difference = f"{embedding.size(0)} entries, the data's has {len(ours)}" + (
+                f"; {difference}" if difference else ""
+            )
+        elif fingerprint is not None and fingerprint == dictionary_fingerprint(ours):
+            difference = None  # whatever has become of its data folder since
+        elif fingerprint is not None:
+            difference = difference or "their fingerprints differ"
+        if difference:
+            raise IELError(
+                f"{path}: the extractor's {side} dictionary is not the data's: {difference}; "
+                f"binarise the data with the extractor's dictionaries (fairseq-preprocess --srcdict --tgtdict)"
+            )

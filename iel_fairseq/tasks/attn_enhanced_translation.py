@@ -1,0 +1,385 @@
+"""The task ``attn_enhanced_translation``: fairseq's ``translation`` on sources enhanced with attention words."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any, List, Optional  # noqa: UP035  (fairseq makes its command line of these, and cannot read postponed annotations)
+
+import torch
+from fairseq import utils
+from fairseq.models.lstm import LSTMEncoder
+from fairseq.sequence_generator import SequenceGeneratorWithAlignment
+from fairseq.tasks import register_task
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from omegaconf import II
+
+from iel_fairseq.attention_store import (
+    AttentionPositions,
+    extract_dataset,
+    read_store,
+    store_manifest,
+    store_path,
+    write_store,
+)
+from iel_fairseq.attention_words import extract_attention_words
+from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
+from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
+from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint
+from iel_fairseq.errors import IELError
+from iel_fairseq.extractor import Extractor, load_extractor
+from iel_fairseq.source_positions import accept_source_positions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class AttnEnhancedTranslationConfig(TranslationConfig):
+    attn_model: Optional[str] = field(
+        default=None,
+        metadata={
+            "help": "checkpoint whose attention is read; default: --finetune-from-model in training, "
+            "in decoding the extractor that the checkpoint remembers"
+        },
+    )
+    attn_positions: bool = field(
+        default=False,
+        metadata={"help": "give attention words the positions they were read from, not the next free ones"},
+    )
+    attn_max_tokens: int = field(
+        default=4000, metadata={"help": "source tokens in a batch when a data set's attention words are extracted"}
+    )
+    attn_layer: Optional[int] = field(
+        default=None,
+        metadata={
+            "help": "decoder layer whose attention is read, from 0, or from -1 backwards; default: the last "
+            "(Transformer), the average of those that attend (ConvS2S)"
+        },
+    )
+    attn_heads: Optional[List[int]] = field(  # noqa: UP006
+        default=None, metadata={"help": "attention heads to read, e.g. 0,3; default: all (Transformer)"}
+    )
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    cpu: bool = II("common.cpu")
+    log_format: Optional[str] = II("common.log_format")
+    log_interval: int = II("common.log_interval")
+
+
+@register_task("attn_enhanced_translation", dataclass=AttnEnhancedTranslationConfig)
+class AttnEnhancedTranslationTask(TranslationTask):
+    """Translate from sources to which the words that an extractor looked at are appended (IEL, sections 3 and 4).
+
+    Training and validation data are extracted once, when they are loaded. Decoding is two passes: the extractor
+    reads x, the model reads x'. Without any extractor this is plain ``translation``, which loses no sentence.
+    """
+
+    cfg: AttnEnhancedTranslationConfig
+
+    def __init__(self, cfg: AttnEnhancedTranslationConfig, src_dict, tgt_dict):
+        super().__init__(cfg, src_dict, tgt_dict)
+        self.enhancement = Enhancement(
+            source_dictionary=dictionary_fingerprint(src_dict), target_dictionary=dictionary_fingerprint(tgt_dict)
+        )
+        """How the model's input is enhanced: what its checkpoints remember."""
+        self.state.merge_state_dict(self.enhancement.to_task_state())
+        self.limit = cfg.max_source_positions
+        """Longest enhanced source, with ``</s>``, that the model can read."""
+        self._decoding = False  # from a checkpoint, as opposed to training
+        self._extractor: Extractor | None = None
+        self._words_cut = 0
+
+    @classmethod
+    def setup_task(cls, cfg: AttnEnhancedTranslationConfig, **kwargs):
+        """Load the dictionaries.
+
+        Raises:
+            IELError: no data folder, no dictionary in it, or an option that does not go with two passes
+        """
+        if cfg.load_alignments:
+            raise IELError("--load-alignments: alignments with attention words in the source are not supported")
+        if cfg.num_batch_buckets:
+            raise IELError("--num-batch-buckets: buckets are not supported with attention words; leave it out")
+        folder = (utils.split_paths(cfg.data or "") or [""])[0]
+        if not os.path.isdir(folder):
+            raise IELError(f"{folder or 'DATA'}: no such data folder; make one with fairseq-preprocess")
+        for language in (cfg.source_lang, cfg.target_lang):
+            file = os.path.join(folder, f"dict.{language}.txt")
+            if language is not None and not os.path.isfile(file):
+                raise IELError(f"{file}: no such dictionary; check --source-lang, --target-lang and the data folder")
+        return super().setup_task(cfg, **kwargs)
+
+    # --- the extractor -----------------------------------------------------------------------------------------
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over from a checkpoint how its model's input was enhanced. fairseq calls this for decoding only.
+
+        Raises:
+            IELError: other dictionaries than the data's; an ensemble whose members want different input; options
+                that contradict the checkpoint
+        """
+        super().load_state_dict(state_dict)
+        remembered = Enhancement.from_task_state(state_dict)
+        for side in ("source", "target"):
+            fingerprint = getattr(remembered, f"{side}_dictionary")
+            if fingerprint not in (None, getattr(self.enhancement, f"{side}_dictionary")):
+                raise IELError(
+                    f"the checkpoint was trained with another {side} dictionary than that of {self.cfg.data}; "
+                    f"binarise the data with the training data's dictionaries (fairseq-preprocess --srcdict --tgtdict)"
+                )
+        if self._decoding and not remembered.same_input(self.enhancement):
+            raise IELError(
+                "--path: the models of the ensemble want different input "
+                f"({self.enhancement.describe()}; {remembered.describe()}); decode them one by one"
+            )
+        if self.cfg.attn_positions and not remembered.attn_positions:
+            raise IELError("--attn-positions: the checkpoint was trained without; leave the option out")
+        for option, remembers in (("attn_layer", remembered.attn_layer), ("attn_heads", remembered.attn_heads)):
+            asked = getattr(self.cfg, option)
+            asked = tuple(asked) if option == "attn_heads" and asked is not None else asked
+            if asked not in (None, remembers) and remembered.extractor is not None:
+                raise IELError(
+                    f"--{option.replace('_', '-')} {asked}: the checkpoint was trained with {remembers}; "
+                    f"leave the option out"
+                )
+        self.enhancement = remembered
+        self._decoding = True
+
+    def _extractor_path(self) -> str | None:
+        if self._decoding:
+            return self.cfg.attn_model or self.enhancement.extractor
+        return self.cfg.attn_model or self.cfg.finetune_from_model
+
+    def extractor(self) -> Extractor | None:
+        """The extractor, loaded at the first call; None where there is none.
+
+        Raises:
+            IELError: as :func:`~iel_fairseq.extractor.load_extractor`; or, in decoding, the file is not the one
+                that the checkpoint remembers
+        """
+        path = self._extractor_path()
+        if path is None or self._extractor is not None:
+            return self._extractor
+        remembered = self.enhancement
+        if self._decoding and remembered.extractor is not None:
+            layer, heads = remembered.attn_layer, remembered.attn_heads
+        else:
+            layer, heads = self.cfg.attn_layer, self.cfg.attn_heads
+        if self._decoding and path == remembered.extractor and not os.path.isfile(path):
+            raise IELError(
+                f"{path}: the extractor that the checkpoint remembers is missing; "
+                f"say with --attn-model where it is now (SHA-256 {remembered.extractor_sha256})"
+            )
+        extractor = load_extractor(path, self, layer, heads)
+        if self._decoding and extractor.sha256 != (remembered.extractor_sha256 or extractor.sha256):
+            other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {remembered.extractor_sha256})"
+            if os.path.abspath(path) == remembered.extractor:
+                raise IELError(f"{other}; restore that file, or name another one with --attn-model")
+            logger.warning(f"{other}; used because --attn-model asks for it")
+        self._extractor = extractor
+        return extractor
+
+    def _start_enhanced_training(self, extractor: Extractor) -> None:
+        self.enhancement = replace(
+            self.enhancement,
+            extractor=extractor.path,
+            extractor_sha256=extractor.sha256,
+            attn_positions=self.cfg.attn_positions,
+            attn_layer=self.cfg.attn_layer,
+            attn_heads=None if self.cfg.attn_heads is None else tuple(self.cfg.attn_heads),
+            round=extractor.round + 1,
+        )
+        self.state.merge_state_dict(self.enhancement.to_task_state())
+
+    # --- data --------------------------------------------------------------------------------------------------
+
+    def load_dataset(self, split, epoch=1, combine=False, task_cfg=None, **kwargs):
+        """Load a split: enhanced for training, plain for decoding, where the first pass is made batch by batch.
+
+        Args:
+            split: name of the split
+            epoch: chooses among several training folders
+            combine: join valid, valid1, ... as fairseq does
+            task_cfg: given by fairseq's commands that decode or validate a checkpoint, and only by them
+
+        Raises:
+            IELError: missing or empty split, or any problem of the extractor
+        """
+        try:
+            super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
+        except FileNotFoundError as error:
+            raise IELError(f"{self.cfg.data}: there is no split {split!r} ({error})") from error
+        except ValueError as error:  # numpy cannot map an empty file
+            raise IELError(f"{self.cfg.data}: split {split!r} holds no sentences ({error})") from error
+        plain = CompleteLanguagePairDataset(self.datasets[split])
+        if len(plain) == 0:
+            raise IELError(f"{self.cfg.data}: split {split!r} holds no sentences")
+        self.datasets[split] = plain
+        if task_cfg is not None:
+            return
+        extractor = self.extractor()
+        if extractor is None:
+            logger.info("no extractor (--attn-model or --finetune-from-model): this is plain translation")
+            return
+        self._start_enhanced_training(extractor)
+        folders = utils.split_paths(self.cfg.data)
+        folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
+        positions = self._attention_positions(plain, split, folder, extractor)
+        enhanced = AttnEnhancedDataset(plain, positions, attn_positions=self.cfg.attn_positions, limit=self.limit)
+        logger.info(
+            f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave {positions.words.sum():,} attention words "
+            f"for {len(plain):,} sentences; {(positions.words == 0).sum():,} sentences have none, "
+            f"{enhanced.cut.sum():,} words of {(enhanced.cut > 0).sum():,} sentences are cut to fit {self.limit} tokens"
+        )
+        self.datasets[split] = enhanced
+
+    def _attention_positions(
+        self, plain: CompleteLanguagePairDataset, split: str, folder: str, extractor: Extractor
+    ) -> AttentionPositions:
+        """From the store, or extracted and stored; among several ranks the first extracts for all."""
+        manifest = store_manifest(plain, extractor.sha256, self.cfg.attn_layer, self.cfg.attn_heads)
+        path = store_path(folder, split, manifest)
+        several = torch.distributed.is_available() and torch.distributed.is_initialized()
+        if several and torch.distributed.get_rank() > 0:
+            torch.distributed.barrier()
+        positions = read_store(path, manifest)
+        if positions is None:
+            positions = extract_dataset(
+                plain,
+                extractor,
+                name=split,
+                device=torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu"),
+                max_tokens=self.cfg.attn_max_tokens,
+                layer=self.cfg.attn_layer,
+                heads=self.cfg.attn_heads,
+                log_format=self.cfg.log_format,
+                log_interval=self.cfg.log_interval,
+            )
+            write_store(path, manifest, positions)
+        if several and torch.distributed.get_rank() == 0:
+            torch.distributed.barrier()
+        return positions
+
+    # --- the model ---------------------------------------------------------------------------------------------
+
+    def build_model(self, cfg, from_checkpoint=False):
+        """Build a plain fairseq model; with attention positions on, one that takes ``src_positions`` as well.
+
+        Raises:
+            IELError: the model cannot take attention words or their positions
+        """
+        model = super().build_model(cfg, from_checkpoint)
+        positions_on = self.enhancement.attn_positions if self._decoding else self.cfg.attn_positions
+        if self._extractor_path() is None:
+            if positions_on:
+                raise IELError("--attn-positions: no attention words without --attn-model or --finetune-from-model")
+            return model
+        if isinstance(model.encoder, LSTMEncoder):
+            raise IELError("attention words in the source of an LSTM are not supported; take a Transformer or ConvS2S")
+        if positions_on:
+            accept_source_positions(model)
+        self.limit = min(self.limit, model.encoder.max_positions())
+        return model
+
+    def build_generator(
+        self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None
+    ):
+        """Build fairseq's generator, and load the extractor now: better to fail before the first sentence.
+
+        Raises:
+            IELError: a way of decoding that two passes do not support, or any problem of the extractor
+        """
+        if self._extractor_path() is not None:
+            if getattr(args, "match_source_len", False):
+                raise IELError("--match-source-len: not supported with attention words in the source")
+            if getattr(args, "print_alignment", None) and getattr(args, "score_reference", False):
+                raise IELError("--print-alignment with --score-reference: not supported with attention words")
+            if getattr(args, "print_alignment", None) and any(
+                getattr(model, "full_context_alignment", False) for model in models
+            ):
+                raise IELError("--print-alignment: not supported for models with full-context alignment")
+        if self._decoding and self.extractor() is None:
+            logger.info("neither the checkpoint nor --attn-model names an extractor: decoding in one pass")
+        return super().build_generator(
+            models, args, seq_gen_cls, extra_gen_cls_kwargs, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn
+        )
+
+    # --- two passes --------------------------------------------------------------------------------------------
+
+    def _first_pass(self, sample: dict[str, Any]) -> tuple[dict[str, Any], EnhancedSource | None]:
+        """The sample with x' in the place of x, on its own device; itself, where x' is there or nothing is to do."""
+        if is_enhanced(sample) or "net_input" not in sample:
+            return sample, None
+        extractor = self.extractor()
+        if extractor is None:
+            return sample, None
+        src_tokens = sample["net_input"]["src_tokens"]
+        remembered = self.enhancement
+        words = extract_attention_words(
+            extractor.model.to(src_tokens.device),
+            src_tokens,
+            sample["net_input"]["src_lengths"],
+            layer=remembered.attn_layer if remembered.extractor else self.cfg.attn_layer,
+            heads=remembered.attn_heads if remembered.extractor else self.cfg.attn_heads,
+        )
+        enhanced_sample, enhanced = enhance_batch(
+            sample,
+            words.positions,
+            pad=self.source_dictionary.pad(),
+            left_pad=self.cfg.left_pad_source,
+            limit=self.limit,
+            attn_positions=remembered.attn_positions,
+        )
+        cut = int(enhanced.cut.sum())
+        if cut:
+            self._words_cut += cut
+            logger.warning(f"{self._words_cut:,} attention words so far were cut to fit {self.limit} tokens")
+        return enhanced_sample, enhanced
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        """Both passes: read x with the extractor, decode from x'. *sample* itself stays as it is.
+
+        The longest output is computed from x; alignments and attention point into x.
+        """
+        enhanced_sample, enhanced = self._first_pass(sample)
+        if not is_enhanced(enhanced_sample):
+            return super().inference_step(generator, models, sample, prefix_tokens, constraints)
+        with _max_len_from(generator, enhanced_sample["plain_src_len"]):
+            hypotheses = super().inference_step(generator, models, enhanced_sample, prefix_tokens, constraints)
+        if enhanced is not None and isinstance(generator, SequenceGeneratorWithAlignment):
+            self._point_into_plain_source(generator, hypotheses, sample["net_input"]["src_tokens"], enhanced.origins)
+        return hypotheses
+
+    def _point_into_plain_source(self, generator, hypotheses, src_tokens, origins) -> None:
+        """Add the attention on each attention word to that on the source word it repeats, and align anew."""
+        pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
+        for row, sentence in enumerate(hypotheses):
+            source = src_tokens[row][src_tokens[row].ne(pad)]
+            real = origins[row].gt(0)
+            for hypothesis in sentence:
+                attention = hypothesis["attention"]
+                folded = attention.new_zeros(len(source), attention.size(1))
+                folded.index_add_(0, origins[row][real] - 1, attention[real])
+                hypothesis["attention"] = folded
+                hypothesis["alignment"] = generator.extract_alignment(
+                    folded.t().cpu(), source.cpu(), hypothesis["tokens"].cpu(), pad, eos
+                )
+
+    def valid_step(self, sample, model, criterion):
+        """The loss on x', and, with ``--eval-bleu``, the BLEU of two passes."""
+        enhanced_sample, _ = self._first_pass(sample)
+        return super().valid_step(enhanced_sample, model, criterion)
+
+
+@contextmanager
+def _max_len_from(generator, plain_src_len: int) -> Iterator[None]:
+    """Let *generator* compute its longest output from the length of x, though it is given x'."""
+    if not hasattr(generator, "max_len_a"):  # a SequenceScorer generates nothing
+        yield
+        return
+    max_len_a, max_len_b = generator.max_len_a, generator.max_len_b
+    generator.max_len_a, generator.max_len_b = 0, int(max_len_a * plain_src_len + max_len_b)
+    try:
+        yield
+    finally:
+        generator.max_len_a, generator.max_len_b = max_len_a, max_len_b

@@ -1,0 +1,97 @@
+"""fairseq's commands, started as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import sacrebleu
+
+import iel_fairseq
+
+USER_DIR = str(Path(iel_fairseq.__file__).parent)
+BIN = Path(sys.executable).parent
+IEL = ("--user-dir", USER_DIR, "--task", "attn_enhanced_translation")
+PLAIN = ("--user-dir", USER_DIR, "--task", "translation", "--required-batch-size-multiple", "1")
+
+MODELS = {
+    "transformer": (
+        *("--arch", "transformer", "--optimizer", "adam", "--lr", "5e-3", "--dropout", "0.1"),
+        *("--encoder-embed-dim", "32", "--encoder-ffn-embed-dim", "64", "--encoder-layers", "1"),
+        *("--decoder-embed-dim", "32", "--decoder-ffn-embed-dim", "64", "--decoder-layers", "1"),
+        *("--encoder-attention-heads", "2", "--decoder-attention-heads", "2"),
+    ),
+    "fconv": (
+        *("--arch", "fconv", "--optimizer", "adam", "--lr", "5e-3", "--dropout", "0.1", "--clip-norm", "1"),
+        *("--encoder-embed-dim", "32", "--encoder-layers", "[(32, 3)] * 2"),
+        *("--decoder-embed-dim", "32", "--decoder-layers", "[(32, 3)] * 2"),
+        *("--decoder-out-embed-dim", "32", "--decoder-attention", "True"),
+    ),
+}
+
+
+def run(command: str, *arguments: object, stdin: str | None = None, cwd: Path | None = None, fails: bool = False) -> str:
+    """Run one of fairseq's commands on the CPU; its standard output and error, joined.
+
+    *fails*: the command must end with exit status 1, else with 0.
+    """
+    done = subprocess.run(
+        [str(BIN / command), *map(str, arguments)],
+        input=stdin,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        timeout=600,
+    )
+    assert done.returncode == (1 if fails else 0), done.stdout[-6000:]
+    return done.stdout
+
+
+def preprocess(prefix: Path, destination: Path, *arguments: object, splits: tuple[str, ...]) -> Path:
+    names = {"train": "--trainpref", "valid": "--validpref", "test": "--testpref"}
+    preferences = [word for split in splits for word in (names[split], str(prefix / split))]
+    run("fairseq-preprocess", "-s", "src", "-t", "tgt", "--destdir", destination, *preferences, *arguments)
+    return destination
+
+
+def train(data: Path, save_dir: Path, *arguments: object, fails: bool = False) -> str:
+    return run(
+        *("fairseq-train", data, "-s", "src", "-t", "tgt", "--save-dir", save_dir, "--cpu", "--seed", "1"),
+        *("--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1", "--max-tokens", "1000"),
+        *("--no-epoch-checkpoints", "--log-format", "simple", "--log-interval", "1000", *arguments),
+        fails=fails,
+    )
+
+
+def generate(data: Path, model: object, *arguments: object, fails: bool = False) -> str:
+    return run(
+        *("fairseq-generate", data, "-s", "src", "-t", "tgt", "--cpu", "--path", model, "--beam", "5"),
+        *("--log-format", "none", *arguments),
+        fails=fails,
+    )
+
+
+def lines(output: str, letter: str) -> dict[int, list[str]]:
+    """The fields of the lines ``letter-id<TAB>...`` that fairseq's decoders print, by sentence."""
+    found: dict[int, list[str]] = {}
+    for line in output.splitlines():
+        if match := re.match(rf"{letter}-(\d+)(\t.*)?$", line):
+            found.setdefault(int(match[1]), (match[2] or "\t")[1:].split("\t"))
+    return found
+
+
+def bleu(output: str, references: list[list[str]]) -> float:
+    """BLEU of the ``H-`` lines against *references*, in the order of the data set."""
+    hypotheses = lines(output, "H")
+    assert sorted(hypotheses) == list(range(len(references)))  # no sentence is lost
+    return sacrebleu.corpus_bleu(
+        [hypotheses[i][1] for i in range(len(references))],
+        [[" ".join(reference) for reference in references]],
+        tokenize="none",
+        force=True,
+    ).score

@@ -1,0 +1,64 @@
+"""Tiny trained models, shared by every test that wants a real one. Each is trained once a session."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from commands import IEL, MODELS, PLAIN, preprocess, train
+from synthetic import make_pairs, write_pairs
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory) -> Path:
+    """Text of the synthetic language pair: train, valid, test (100 sentences, as in known_pairs)."""
+    folder = tmp_path_factory.mktemp("corpus")
+    write_pairs(folder / "train", make_pairs(seed=1, count=4000))
+    write_pairs(folder / "valid", make_pairs(seed=2, count=100))
+    write_pairs(folder / "test", known_pairs())
+    return folder
+
+
+def known_pairs():
+    return make_pairs(seed=3, count=100)
+
+
+@pytest.fixture(scope="session")
+def data(corpus, tmp_path_factory) -> Path:
+    """The corpus as a fairseq data folder; words seen once are unknown."""
+    destination = tmp_path_factory.mktemp("data") / "bin"
+    return preprocess(
+        corpus, destination, "--thresholdsrc", 2, "--thresholdtgt", 2, splits=("train", "valid", "test")
+    )
+
+
+@pytest.fixture(scope="session", params=list(MODELS))
+def arch(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="session")
+def trained(data, tmp_path_factory):
+    """trained(arch, "baseline" | "words" | "positions"): the checkpoint, and the log of its training."""
+    made: dict[tuple[str, str], tuple[Path, str]] = {}
+
+    def get(arch: str, kind: str) -> tuple[Path, str]:
+        if (arch, kind) not in made:
+            folder = tmp_path_factory.mktemp(f"{arch}-{kind}")
+            if kind == "baseline":
+                log = train(data, folder, *PLAIN[2:], *MODELS[arch], "--max-epoch", 12)
+            else:
+                extra = ["--attn-positions"] if kind == "positions" else []
+                baseline = get(arch, "baseline")[0]
+                options = ["--finetune-from-model", baseline, "--max-epoch", 3, *extra]
+                log = train(data, folder, *IEL, *MODELS[arch], *options)
+            made[arch, kind] = folder / "checkpoint_best.pt", log
+        return made[arch, kind]
+
+    return get
+
+
+@pytest.fixture(scope="session")
+def baseline(trained, arch) -> Path:
+    """A plain fairseq model that knows the language pair."""
+    return trained(arch, "baseline")[0]
