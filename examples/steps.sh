@@ -1,29 +1,66 @@
 # The numbered steps that every recipe shares. A recipe's run.sh sets
 #
-#   SRC TGT     the languages, e.g. fr and en
-#   TESTS       names of the test sets, e.g. "test_2016 test_2017"
-#   WORK        the folder for everything that is made
-#   BPE_MERGES  number of joint merge operations
-#   EPOCHS FINETUNE_EPOCHS
-#   *_MODEL *_TRAIN *_FINETUNE   fairseq-train options of each architecture (bash arrays)
+#   SRC TGT              the languages, e.g. fr and en
+#   TESTS                names of the test sets, e.g. "test_2016_flickr test_2017_flickr"
+#   WORK                 the folder for everything that is made
+#   ARCHS                architectures, e.g. "transformer fconv"
+#   BPE_MERGES           number of joint merge operations
+#   ARCH_MODEL ARCH_TRAIN ARCH_FINETUNE
+#                        fairseq-train options of each ARCH in capitals (bash arrays): of the model, of the
+#                        baseline's training, and of the further training of all other systems, which ends after
+#                        a number of updates (--max-update), the same for the control and the enhanced systems
+#   raw_text             a function that writes $WORK/raw/{train,valid,test,test1,...}.{SRC,TGT}
 #
-# sources this file and calls the steps. Each step writes to a temporary name
-# and renames, so a second run goes on where the first one stopped.
+# then sources this file and calls recipe. Every step writes to a temporary name and renames, and skips what is
+# there already: a second run goes on where the first one stopped.
 
 set -euo pipefail
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+IEL=$(dirname "$examples")/iel_fairseq
 SEED=${SEED:-1}
 CPUS=$(nproc)
 DEVICE=(--cpu)
 if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then DEVICE=(); fi
+# Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.
+PLAIN=(--user-dir "$IEL" --task translation --required-batch-size-multiple 1)
+ENHANCED=(--user-dir "$IEL" --task attn_enhanced_translation)
+SYSTEMS="baseline control attention-words attention-positions"
+
+recipe() {
+  local arch split system
+  say "1. raw text"
+  raw_text
+  say "2. prepare: Moses tokeniser, $BPE_MERGES joint BPE merges, binarise"
+  prepare
+  for arch in $ARCHS; do
+    say "3. $arch: baseline, plain translation"
+    train "$arch" baseline
+    say "4. $arch: control, the baseline trained further on the same"
+    train "$arch" control
+    say "5. $arch: attention words, the baseline trained further on the enhanced source"
+    train "$arch" attention-words
+    say "6. $arch: attention words with their positions, likewise"
+    train "$arch" attention-positions
+    say "7. $arch: translate"
+    for system in $SYSTEMS; do
+      for split in $(splits); do
+        once "$WORK/$arch/$system/$split.$TGT" translate "$arch" "$system" "$split"
+      done
+    done
+  done
+  say "8. results"
+  # shellcheck disable=SC2046,SC2086
+  python "$examples/results.py" "$WORK" --source "$SRC" --target "$TGT" --archs $ARCHS --systems $SYSTEMS \
+    --splits $(splits) --names valid $TESTS | tee "$WORK/results.md"
+}
 
 say() { printf '\n=== %s\n' "$*" >&2; }
 
-# fairseq calls the splits valid, test, test1, test2, ...
+# fairseq's names for the sets that are translated: valid test test1 test2 ...
 splits() {
-  local i=0 name
+  local i=0
   echo valid
-  for name in $TESTS; do
+  for _ in $TESTS; do
     echo "test$([ $i -eq 0 ] || echo $i)"
     i=$((i + 1))
   done
@@ -33,18 +70,15 @@ splits() {
 once() {
   local output=$1
   shift
-  [ -s "$output" ] && return
+  if [ -e "$output" ]; then return; fi
   mkdir -p "$(dirname "$output")"
   "$@" >"$output.part"
   mv "$output.part" "$output"
 }
 
-# --- text ------------------------------------------------------------------
-
-# $WORK/raw/SPLIT.LANG -> $WORK/bpe/SPLIT.LANG -> $WORK/data-bin
+# $WORK/raw/SPLIT.LANG -> $WORK/tok/SPLIT.LANG -> $WORK/bpe/SPLIT.LANG -> $WORK/data-bin
 prepare() {
   local split lang
-  say "tokenise (Moses), BPE with $BPE_MERGES joint merges, binarise"
   for lang in $SRC $TGT; do
     for split in train $(splits); do
       once "$WORK/tok/$split.$lang" moses "$lang" "$WORK/raw/$split.$lang"
@@ -61,7 +95,7 @@ prepare() {
     fairseq-preprocess --source-lang "$SRC" --target-lang "$TGT" --joined-dictionary --workers "$CPUS" \
       --trainpref "$WORK/bpe/train" --validpref "$WORK/bpe/valid" \
       --testpref "$(splits | grep -v valid | sed "s|^|$WORK/bpe/|" | paste -sd,)" \
-      --destdir "$WORK/data-bin.part" >"$WORK/preprocess.log" 2>&1 || { tail -n 20 "$WORK/preprocess.log"; exit 1; }
+      --destdir "$WORK/data-bin.part" >"$WORK/preprocess.log" 2>&1 || { tail -n 20 "$WORK/preprocess.log" >&2; exit 1; }
     mv "$WORK/data-bin.part" "$WORK/data-bin"
   fi
 }
@@ -70,27 +104,37 @@ moses() { sacremoses -q -j "$CPUS" -l "$1" tokenize -a <"$2"; }
 
 learn_bpe() { cat "$WORK/tok/train.$SRC" "$WORK/tok/train.$TGT" | subword-nmt learn-bpe -s "$BPE_MERGES"; }
 
-# --- training --------------------------------------------------------------
-
-# train ARCH SYSTEM OPTIONS...
+# train ARCH SYSTEM: the best checkpoint, by validation loss, is $WORK/ARCH/SYSTEM/checkpoint_best.pt
 train() {
   local arch=$1 system=$2 dir=$WORK/$1/$2
-  shift 2
-  local -n model=${arch^^}_MODEL
-  if [ ! -e "$dir/finished" ]; then
-    say "train $arch: $system"
-    mkdir -p "$dir"
-    fairseq-train "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${model[@]}" \
-      --criterion label_smoothed_cross_entropy --label-smoothing 0.1 \
-      --seed "$SEED" "${DEVICE[@]}" --no-epoch-checkpoints \
-      --log-file "$dir/train.log" --save-dir "$dir" "$@"
-    touch "$dir/finished"
-  fi
+  local -n model=${arch^^}_MODEL from_scratch=${arch^^}_TRAIN further=${arch^^}_FINETUNE
+  local finetune=("${further[@]}" --finetune-from-model "$WORK/$arch/baseline/checkpoint_best.pt")
+  local -a options
+  case $system in
+    baseline) options=("${PLAIN[@]}" "${from_scratch[@]}") ;;
+    control) options=("${PLAIN[@]}" "${finetune[@]}") ;;
+    attention-words) options=("${ENHANCED[@]}" "${finetune[@]}") ;;
+    attention-positions) options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions) ;;
+  esac
+  if [ -e "$dir/finished" ]; then return; fi
+  mkdir -p "$dir"
+  fairseq-train "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${model[@]}" "${options[@]}" \
+    --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --seed "$SEED" "${DEVICE[@]}" \
+    --no-epoch-checkpoints --save-dir "$dir" --log-file "$dir/train.log"
+  touch "$dir/finished"
 }
 
-# Plain fairseq drops sentences of a last batch that is no multiple of 8: hence --required-batch-size-multiple.
-baseline() {
-  local -n options=${1^^}_TRAIN
-  train "$1" baseline --task translation --required-batch-size-multiple 1 \
-    --max-epoch "$EPOCHS" "${options[@]}"
+# translate ARCH SYSTEM SPLIT: detokenised translations, in the order of the set
+translate() {
+  local arch=$1 system=$2 split=$3
+  local -a task
+  case $system in
+    baseline | control) task=("${PLAIN[@]}") ;;
+    *) task=("${ENHANCED[@]}") ;;
+  esac
+  fairseq-generate "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${task[@]}" "${DEVICE[@]}" \
+    --path "$WORK/$arch/$system/checkpoint_best.pt" --gen-subset "$split" --beam 5 --max-tokens 4000 \
+    --remove-bpe --tokenizer moses --results-path "$WORK/$arch/$system" >"$WORK/$arch/$system/generate.log" 2>&1 ||
+    { tail -n 20 "$WORK/$arch/$system/generate.log" >&2; exit 1; }
+  grep '^D-' "$WORK/$arch/$system/generate-$split.txt" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3-
 }

@@ -165,20 +165,14 @@ def extract_dataset(
     started = time.perf_counter()
     for indices in bar:
         batch = dataset.collater([{"id": int(i), "source": dataset.src[i], "target": None} for i in indices])
-        net_input = batch["net_input"]
-        words = extract_attention_words(
-            model, net_input["src_tokens"].to(device), net_input["src_lengths"].to(device), layer=layer, heads=heads
-        )
+        src_tokens = batch["net_input"]["src_tokens"].to(device)
+        words = extract_attention_words(model, src_tokens, layer=layer, heads=heads)
         positions = words.positions.cpu().numpy()
         for index, row, count in zip(batch["id"].tolist(), positions, words.lengths.tolist(), strict=True):
             found[index] = row[:count]
         done += len(indices)
         bar.log({"sentences": done, "sentences/s": round(done / (time.perf_counter() - started))})
     model.cpu()
-    packed = AttentionPositions.of(found)
-    logger.info(
-        f"{name}: {len(packed):,} sentences, {len(packed.positions):,} attention words, "
-        f"{int((packed.words == 0).sum()):,} sentences without, "
-        f"{len(order) / max(time.perf_counter() - started, 1e-9):.0f} sentences/s"
-    )
-    return packed
+    seconds = time.perf_counter() - started
+    logger.info(f"{name}: {done:,} sentences read in {seconds:.1f} s ({done / seconds:.0f} sentences/s)")
+    return AttentionPositions.of(found)

@@ -16,6 +16,7 @@ from fairseq.models.transformer import TransformerDecoderBase
 from torch import Tensor
 
 from iel_fairseq.errors import IELError
+from iel_fairseq.padding import right_padded
 
 MAX_TARGET_LENGTH = 200
 """Tokens that the extractor generates at most: what ``fairseq-generate`` allows by default. The same for every
@@ -46,7 +47,6 @@ class AttentionWords:
 def extract_attention_words(
     model: FairseqEncoderDecoderModel,
     src_tokens: Tensor,
-    src_lengths: Tensor | None = None,
     *,
     layer: int | None = None,
     heads: Sequence[int] | None = None,
@@ -60,8 +60,7 @@ def extract_attention_words(
 
     Args:
         model: the extractor, in eval mode, on the device of *src_tokens*
-        src_tokens: int64 ``(B, I + 1)``, source tokens and ``</s>``, padded on either side
-        src_lengths: int64 ``(B)``, lengths with ``</s>``; counted when not given
+        src_tokens: int64 ``(B, I + 1)``, source tokens and ``</s>``, padded on either side; an LSTM wants the longest first
         layer: index of the decoder layer to read, negative from the end; default: the last (Transformer), all
             that attend (ConvS2S)
         heads: indices of the attention heads to read (Transformer); default: all
@@ -81,15 +80,14 @@ def extract_attention_words(
     positions = src_tokens.new_zeros((batch_size, limit))
     scores = torch.zeros((batch_size, limit), device=src_tokens.device)
 
-    not_pad = src_tokens.ne(pad)
-    is_word = not_pad & src_tokens.ne(eos)
-    position_of_column = not_pad.cumsum(dim=1)  # 1-based
-    if src_lengths is None:
-        src_lengths = not_pad.sum(dim=1)
+    # On the right, where padding leaves columns and positions in step. (fairseq's LSTM moves it there itself, and
+    # returns attention over the moved columns.)
+    src_tokens, src_lengths = right_padded(src_tokens, pad)
+    is_word = src_tokens.ne(pad) & src_tokens.ne(eos)
 
     # The sentences that are still generating. A finished one is dropped from every tensor below.
     rows = is_word.any(dim=1).nonzero().squeeze(1)
-    is_word, position_of_column = is_word[rows], position_of_column[rows]
+    is_word = is_word[rows]
     prefix = src_tokens.new_full((rows.numel(), 1), eos)
     encoder_out = encoder(src_tokens[rows], src_lengths=src_lengths[rows]) if rows.numel() else None
     incremental_state: dict = {}
@@ -105,13 +103,13 @@ def extract_attention_words(
             score, column = read_attention(decoder_out).masked_fill(~is_word, -1.0).max(dim=1)
             going_on = token.ne(eos).nonzero().squeeze(1)
             if going_on.numel() < rows.numel():
-                rows, prefix, token, score, column, is_word, position_of_column = (
-                    tensor[going_on] for tensor in (rows, prefix, token, score, column, is_word, position_of_column)
+                rows, prefix, token, score, column, is_word = (
+                    tensor[going_on] for tensor in (rows, prefix, token, score, column, is_word)
                 )
                 encoder_out = encoder.reorder_encoder_out(encoder_out, going_on)
                 decoder.reorder_incremental_state_scripting(incremental_state, going_on)
             hypotheses[rows, step] = token
-            positions[rows, step] = position_of_column.gather(1, column.unsqueeze(1)).squeeze(1)
+            positions[rows, step] = column + 1
             scores[rows, step] = score.float()
             prefix = torch.cat([prefix, token.unsqueeze(1)], dim=1)
 

@@ -10,8 +10,8 @@ import functools
 import importlib
 import os
 import pickle
+import re
 import sys
-import zipfile
 from types import TracebackType
 
 import numpy as np
@@ -72,10 +72,8 @@ def explain_unreadable_checkpoints() -> None:
             raise IELError(f"{path}: no such checkpoint file")
         try:
             state = load(path, *args, **kwargs)
-        except pickle.UnpicklingError as error:
-            raise IELError(f"{path}: {_unpickling_problem(error)}") from error
-        except (EOFError, RuntimeError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            raise IELError(f"{path}: not a readable checkpoint; it is damaged or cut short") from error
+        except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
+            raise IELError(f"{path}: {_what_is_wrong_with_the_file(error)}") from error
         if not isinstance(state, dict) or "model" not in state:
             raise IELError(f"{path}: not a fairseq checkpoint (it holds no model)")
         return state
@@ -83,12 +81,10 @@ def explain_unreadable_checkpoints() -> None:
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
 
 
-def _unpickling_problem(error: pickle.UnpicklingError) -> str:
-    words = str(error).split()
-    if "GLOBAL" in words:
-        carried = words[words.index("GLOBAL") + 1].rstrip(".,")
-        return f"refused: it carries {carried}, which is neither weights nor settings; nothing in it was run"
-    return "not a readable checkpoint; it is damaged or not a checkpoint at all"
+def _what_is_wrong_with_the_file(error: Exception) -> str:
+    if carried := re.search(r"GLOBAL ([\w.]+)|but got <class '([\w.]+)'>", str(error)):
+        return f"refused: it carries {carried[1] or carried[2]}, which is no weight or setting; nothing in it was run"
+    return f"not a readable fairseq checkpoint, perhaps cut short ({type(error).__name__})"
 
 
 def print_our_errors_as_one_line() -> None:

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from iel_fairseq.padding import right_padded
+
 Lengths = TypeVar("Lengths", Tensor, np.ndarray)
 
 
@@ -64,10 +66,7 @@ def enhance_source(
         limit: longest x', with ``</s>``, that the encoder can read; attention words beyond it are cut
         pad_to_multiple: make S' a multiple of this
     """
-    is_token = src_tokens.ne(pad)
-    # Tokens to the front, in their order, whatever the padding side.
-    front = src_tokens.gather(1, is_token.to(torch.uint8).argsort(dim=1, descending=True, stable=True))
-    length = is_token.sum(dim=1)
+    front, length = right_padded(src_tokens, pad)
     words = attention_positions.gt(0).sum(dim=1)
     new_length = enhanced_length(length, words, limit)
 

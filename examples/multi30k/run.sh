@@ -13,8 +13,6 @@ TESTS="test_2016_flickr test_2017_flickr"
 WORK=${WORK:-runs/multi30k.$SRC-$TGT}
 ARCHS=${ARCHS:-transformer fconv}
 BPE_MERGES=4000
-EPOCHS=${EPOCHS:-14}
-FINETUNE_EPOCHS=${FINETUNE_EPOCHS:-4}
 
 TRANSFORMER_MODEL=(
   --arch transformer --share-all-embeddings --dropout 0.2 --max-tokens 4000
@@ -22,8 +20,8 @@ TRANSFORMER_MODEL=(
   --decoder-embed-dim 128 --decoder-ffn-embed-dim 512 --decoder-layers 2 --decoder-attention-heads 4
   --optimizer adam --adam-betas '(0.9, 0.98)' --weight-decay 1e-4 --lr-scheduler inverse_sqrt
 )
-TRANSFORMER_TRAIN=(--lr 4e-3 --warmup-updates 600)
-TRANSFORMER_FINETUNE=(--lr 1e-3 --warmup-updates 150)
+TRANSFORMER_TRAIN=(--max-epoch 14 --lr 4e-3 --warmup-updates 600)
+TRANSFORMER_FINETUNE=(--max-update 988 --lr 1e-3 --warmup-updates 150)
 
 FCONV_MODEL=(
   --arch fconv --share-input-output-embed --dropout 0.2 --max-tokens 4000 --clip-norm 1.0
@@ -31,7 +29,31 @@ FCONV_MODEL=(
   --decoder-embed-dim 128 --decoder-out-embed-dim 128 --decoder-layers '[(128, 3)] * 3' --decoder-attention True
   --optimizer adam --adam-betas '(0.9, 0.98)' --weight-decay 1e-4 --lr-scheduler inverse_sqrt
 )
-FCONV_TRAIN=(--lr 2e-3 --warmup-updates 600)
-FCONV_FINETUNE=(--lr 5e-4 --warmup-updates 150)
+FCONV_TRAIN=(--max-epoch 14 --lr 2e-3 --warmup-updates 600)
+FCONV_FINETUNE=(--max-update 984 --lr 5e-4 --warmup-updates 150)
+
+raw_text() {
+  local lang i=0 name splits=(train valid test test1)
+  for name in train val $TESTS; do
+    for lang in $SRC $TGT; do
+      once "$WORK/raw/${splits[$i]}.$lang" text_of "$name.$lang"
+    done
+    i=$((i + 1))
+  done
+}
+
+# text_of NAME: $RAW/NAME or $RAW/NAME.gz
+text_of() {
+  local file=${RAW:?set RAW to the folder of Multi30k task 1 raw text}/$1
+  if [ -e "$file.gz" ]; then
+    gzip -dc "$file.gz"
+  elif [ -e "$file" ]; then
+    cat "$file"
+  else
+    echo "$file[.gz]: no such file; get it from https://github.com/multi30k/dataset (data/task1/raw)" >&2
+    exit 1
+  fi
+}
 
 source "$(dirname "${BASH_SOURCE[0]}")/../steps.sh"
+recipe

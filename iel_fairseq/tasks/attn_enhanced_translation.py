@@ -1,5 +1,6 @@
 """The task ``attn_enhanced_translation``: fairseq's ``translation`` on sources enhanced with attention words."""
 
+import glob
 import logging
 import os
 from collections.abc import Iterator
@@ -205,15 +206,11 @@ class AttnEnhancedTranslationTask(TranslationTask):
         Raises:
             IELError: missing or empty split, or any problem of the extractor
         """
-        try:
-            super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
-        except FileNotFoundError as error:
-            raise IELError(f"{self.cfg.data}: there is no split {split!r} ({error})") from error
-        except ValueError as error:  # numpy cannot map an empty file
-            raise IELError(f"{self.cfg.data}: split {split!r} holds no sentences ({error})") from error
+        folders = utils.split_paths(self.cfg.data)
+        folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
+        self._check_split(folder, split)
+        super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         plain = CompleteLanguagePairDataset(self.datasets[split])
-        if len(plain) == 0:
-            raise IELError(f"{self.cfg.data}: split {split!r} holds no sentences")
         self.datasets[split] = plain
         if task_cfg is not None:
             return
@@ -222,8 +219,6 @@ class AttnEnhancedTranslationTask(TranslationTask):
             logger.info("no extractor (--attn-model or --finetune-from-model): this is plain translation")
             return
         self._start_enhanced_training(extractor)
-        folders = utils.split_paths(self.cfg.data)
-        folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
         positions = self._attention_positions(plain, split, folder, extractor)
         enhanced = AttnEnhancedDataset(plain, positions, attn_positions=self.cfg.attn_positions, limit=self.limit)
         logger.info(
@@ -232,6 +227,13 @@ class AttnEnhancedTranslationTask(TranslationTask):
             f"{enhanced.cut.sum():,} words of {(enhanced.cut > 0).sum():,} sentences are cut to fit {self.limit} tokens"
         )
         self.datasets[split] = enhanced
+
+    def _check_split(self, folder: str, split: str) -> None:
+        files = glob.glob(f"{glob.escape(os.path.join(folder, split))}.*-*.{self.cfg.source_lang}*")
+        if not files:
+            raise IELError(f"{folder}: there is no split {split!r}; check the name and the data folder")
+        if all(os.path.getsize(file) == 0 for file in files if not file.endswith(".idx")):
+            raise IELError(f"{folder}: split {split!r} holds no sentences")
 
     def _attention_positions(
         self, plain: CompleteLanguagePairDataset, split: str, folder: str, extractor: Extractor
@@ -318,7 +320,6 @@ class AttnEnhancedTranslationTask(TranslationTask):
         words = extract_attention_words(
             extractor.model.to(src_tokens.device),
             src_tokens,
-            sample["net_input"]["src_lengths"],
             layer=remembered.attn_layer if remembered.extractor else self.cfg.attn_layer,
             heads=remembered.attn_heads if remembered.extractor else self.cfg.attn_heads,
         )

@@ -1,16 +1,213 @@
-from commands import IEL, PLAIN, bleu, generate
+"""From baseline to two-pass decoding, by fairseq's own commands (DESIGN lines 1 to 3, 6 to 13)."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from commands import IEL, MODELS, PLAIN, USER_DIR, bleu, generate, lines, preprocess, run, train
 from conftest import known_pairs
+from fairseq import checkpoint_utils
+from fairseq.models.fconv import FConvModel
+from fairseq.models.transformer import TransformerModel
+
+from iel_fairseq.attention_words import extract_attention_words
 
 REFERENCES = [pair.known()[1] for pair in known_pairs()]
+KINDS = ("words", "positions")
+
+
+def load(checkpoint: Path, data: Path):
+    models, _, task = checkpoint_utils.load_model_ensemble_and_task(
+        [str(checkpoint)], arg_overrides={"data": str(data)}
+    )
+    return models[0].eval(), task
+
+
+@pytest.fixture(scope="module")
+def extracted(baseline, data):
+    """The first step by hand: for each test sentence, alone, the hypothesis and the attention positions."""
+    model, task = load(baseline, data)
+    found = []
+    for pair in known_pairs():
+        tokens = task.source_dictionary.encode_line(" ".join(pair.source), add_if_not_exist=False).long()
+        words = extract_attention_words(model, tokens.unsqueeze(0))
+        hypothesis = task.target_dictionary.string(words.hypotheses).split()
+        found.append((hypothesis, words.positions[0].tolist()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def by_hand(extracted, data, tmp_path_factory) -> Path:
+    """x' of the test set as text, binarised with the data's dictionaries."""
+    folder = tmp_path_factory.mktemp("by-hand")
+    with open(folder / "test.src", "w") as source, open(folder / "test.tgt", "w") as target:
+        for pair, (_, positions) in zip(known_pairs(), extracted, strict=True):
+            x = pair.source
+            source.write(" ".join(x + [x[position - 1] for position in positions]) + "\n")
+            target.write(" ".join(pair.target) + "\n")
+    dictionaries = ("--srcdict", data / "dict.src.txt", "--tgtdict", data / "dict.tgt.txt")
+    return preprocess(folder, folder / "bin", *dictionaries, splits=("test",))
 
 
 def test_baseline_learns_the_language(data, baseline):
     assert bleu(generate(data, baseline, *PLAIN), REFERENCES) > 95
 
 
-def test_x(data, trained, arch):
-    for kind in ("words", "positions"):
-        ck, log = trained(arch, kind)
-        print(log[-6000:])
-        out = generate(data, ck, *IEL)
-        print(bleu(out, REFERENCES))
+def test_attention_positions_agree_with_the_known_alignment(extracted):
+    """At least 85% of the words that the baseline translates right are read from the word they align with."""
+    agree, total = 0, 0
+    for pair, (hypothesis, positions) in zip(known_pairs(), extracted, strict=True):
+        if hypothesis == pair.known()[1]:
+            agree += sum(a == b for a, b in zip(positions, pair.alignment, strict=True))
+            total += len(positions)
+    assert total > 400
+    assert agree / total > 0.85, f"{agree} of {total}"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_enhanced_fine_tuning_keeps_the_bleu(data, trained, arch, kind):
+    checkpoint, log = trained(arch, kind)
+    assert "attention words for 4,000 sentences; 0 sentences have none" in log
+    assert bleu(generate(data, checkpoint, *IEL), REFERENCES) > 95
+
+
+def test_two_passes_equal_the_two_steps_by_hand_token_for_token(data, trained, arch, by_hand):
+    """Line 12, and line 11: the S- line shows x."""
+    checkpoint, _ = trained(arch, "words")
+    together = generate(data, checkpoint, *IEL, "--print-alignment", "hard")
+    apart = generate(by_hand, checkpoint, *PLAIN)
+    assert {i: fields[1] for i, fields in lines(together, "H").items()} == {
+        i: fields[1] for i, fields in lines(apart, "H").items()
+    }
+    for i, (score, _) in lines(together, "H").items():
+        assert float(score) == pytest.approx(float(lines(apart, "H")[i][0]), abs=1e-4)
+    sources = [" ".join(pair.known()[0]) for pair in known_pairs()]
+    assert [lines(together, "S")[i][0] for i in range(100)] == sources
+
+
+def test_alignments_point_into_the_plain_source(data, trained, arch):
+    checkpoint, _ = trained(arch, "words")
+    output = generate(data, checkpoint, *IEL, "--print-alignment", "hard")
+    right, total = 0, 0
+    for i, pair in enumerate(known_pairs()):
+        aligned = [tuple(map(int, point.split("-"))) for point in lines(output, "A")[i][0].split()]
+        assert all(0 <= source < len(pair.source) for source, _ in aligned)
+        if lines(output, "H")[i][1].split() == pair.known()[1]:
+            right += sum(pair.alignment[target] == source + 1 for source, target in aligned)
+            total += len(aligned)
+    assert right / total > 0.6
+    soft = generate(data, checkpoint, *IEL, "--print-alignment", "soft")
+    for i, pair in enumerate(known_pairs()):
+        for weights in lines(soft, "A")[i][0].split():
+            numbers = [float(weight) for weight in weights.split(",")]
+            assert len(numbers) == len(pair.source) + 1  # x and </s>
+            assert sum(numbers) == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_generate_interactive_and_hub_agree(data, corpus, trained, arch, kind):
+    """Line 11: every way of decoding runs both passes; line 13: the checkpoint alone is enough."""
+    checkpoint, _ = trained(arch, kind)
+    generated = {i: fields[1] for i, fields in lines(generate(data, checkpoint, *IEL), "H").items()}
+    text = (corpus / "test.src").read_text()
+    interactive = run(
+        *("fairseq-interactive", data, "-s", "src", "-t", "tgt", *IEL, "--cpu", "--path", checkpoint, "--beam", "5"),
+        *("--buffer-size", 64, "--max-tokens", 300),
+        stdin=text,
+    )
+    assert {i: fields[1] for i, fields in lines(interactive, "H").items()} == generated
+    hub = {"transformer": TransformerModel, "fconv": FConvModel}[arch].from_pretrained(
+        str(checkpoint.parent), checkpoint.name, data_name_or_path=str(data), user_dir=USER_DIR
+    )
+    assert hub.translate(text.splitlines(), beam=5) == [generated[i] for i in range(100)]
+
+
+def test_positions_change_what_the_model_reads(data, trained, arch):
+    """With positions on, decoding the same x' without them is not the same thing."""
+    checkpoint, _ = trained(arch, "positions")
+    model, task = load(checkpoint, data)
+    task.load_dataset("test", task_cfg=task.cfg)
+    dataset = task.dataset("test")
+    sample, enhanced = task._first_pass(dataset.collater([dataset[i] for i in range(100)]))
+    net_input = dict(sample["net_input"])
+    assert net_input["src_positions"].max() <= enhanced.origins.max() + 1
+    with torch.no_grad():
+        given = model(**net_input)[0]
+        del net_input["src_positions"]
+        assert (model(**net_input)[0] - given).abs().max() > 0.01
+
+
+def test_state_dict_is_plain_fairseqs(data, trained, arch, by_hand):
+    """Line 7: plain translation loads and decodes what was trained with positions."""
+    plain = checkpoint_utils.load_checkpoint_to_cpu(str(trained(arch, "baseline")[0]))
+    for kind in KINDS:
+        enhanced = checkpoint_utils.load_checkpoint_to_cpu(str(trained(arch, kind)[0]))
+        assert list(enhanced["model"]) == list(plain["model"])
+    assert len(lines(generate(by_hand, trained(arch, "positions")[0], *PLAIN), "H")) == 100
+
+
+def test_training_equals_plain_translation_on_the_enhanced_text(data, trained, arch, by_hand, tmp_path):
+    """Line 9: with positions off, losses are those of plain translation on x' written out, up to float noise.
+
+    Without dropout: batches hold the same sentences, but in the order of x, not of x'.
+    """
+    baseline, _ = trained(arch, "baseline")
+    options = (*MODELS[arch], "--finetune-from-model", baseline, "--max-epoch", 2, "--no-save")
+    same = ("--dropout", 0, "--train-subset", "test", "--disable-validation", "--max-tokens", 200)
+    plain = train(by_hand, tmp_path / "plain", *PLAIN, *options, *same)
+    ours = train(data, tmp_path / "ours", *IEL, *options, *same, "--required-batch-size-multiple", 1)
+
+    def losses(log: str) -> list[float]:
+        return [float(loss) for loss in re.findall(r"INFO \| train \|.*?\| loss ([\d.]+)", log)]
+
+    assert len(losses(ours)) == 2
+    assert losses(ours) == pytest.approx(losses(plain), abs=2e-3)
+
+
+def test_the_longest_output_is_computed_from_the_plain_source(data, trained):
+    """Line 10: fairseq multiplies --max-len-a with I + 1, the columns of the plain source with ``</s>``."""
+    checkpoint, _ = trained("transformer", "words")
+    output = generate(data, checkpoint, *IEL, "--max-len-a", 1, "--max-len-b", 0, "--batch-size", 1)
+    lengths = {i: len(fields[1].split()) for i, fields in lines(output, "H").items()}
+    longer = [i for i, pair in enumerate(known_pairs()) if len(pair.target) > len(pair.source) + 1]
+    assert len(longer) > 10
+    assert all(lengths[i] <= len(known_pairs()[i].source) + 1 for i in range(100))
+
+
+def test_eval_bleu_and_validate_run_two_passes(data, trained, tmp_path):
+    """Line 11, during training and after; and a checkpoint with BLEU counts in it is read by the safe loader."""
+    baseline, _ = trained("transformer", "baseline")
+    bleu_options = ("--eval-bleu", "--eval-bleu-args", '{"beam": 5}', "--eval-tokenized-bleu")
+    options = (*MODELS["transformer"], "--finetune-from-model", baseline, "--max-epoch", 1, *bleu_options)
+    log = train(data, tmp_path, *IEL, *options, "--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric")
+    checkpoint = tmp_path / "checkpoint_best.pt"
+    during = float(re.findall(r"'valid' subset .*\| bleu ([\d.]+)", log)[-1])
+    loss = re.findall(r"'valid' subset \| loss ([\d.]+)", log)[-1]
+    output = generate(data, checkpoint, *IEL, "--gen-subset", "valid")
+    targets = [fields[0].replace("<<unk>>", "UNKNOWNREF").split() for _, fields in sorted(lines(output, "T").items())]
+    assert during == pytest.approx(bleu(output, targets), abs=0.01)
+    validated = run("fairseq-validate", data, *IEL, "--path", checkpoint, "--cpu", "--max-tokens", 1000)
+    assert f"| loss {loss} |" in validated
+
+
+def test_ensemble_of_fine_tuned_models(data, trained, arch):
+    checkpoint, _ = trained(arch, "words")
+    alone = lines(generate(data, checkpoint, *IEL), "H")
+    twice = lines(generate(data, f"{checkpoint}:{checkpoint}", *IEL), "H")
+    assert {i: fields[1] for i, fields in twice.items()} == {i: fields[1] for i, fields in alone.items()}
+    positions, _ = trained(arch, "positions")
+    message = generate(data, f"{checkpoint}:{positions}", *IEL, fails=True).splitlines()[-1]
+    assert "iel_fairseq: error: --path: the models of the ensemble want different input" in message
+
+
+def test_score_reference_and_prefix_and_sampling(data, trained):
+    checkpoint, _ = trained("transformer", "positions")
+    scored = generate(data, checkpoint, *IEL, "--score-reference")
+    assert [fields[1].split() for _, fields in sorted(lines(scored, "H").items())] == REFERENCES
+    prefixed = generate(data, checkpoint, *IEL, "--prefix-size", 2)
+    assert all(lines(prefixed, "H")[i][1].split()[:2] == reference[:2] for i, reference in enumerate(REFERENCES))
+    sampled = generate(data, checkpoint, *IEL, "--sampling", "--sampling-topk", 1, "--nbest", 5)
+    assert bleu(sampled, REFERENCES) > 90

@@ -1,0 +1,35 @@
+"""iel-fairseq: interpretability-enhanced learning for fairseq."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+here = Path(__file__).parent
+version = re.search(r'^__version__ = "(.+)"', (here / "iel_fairseq" / "__init__.py").read_text(), re.MULTILINE)
+
+setup(
+    name="iel-fairseq",
+    version=version[1],
+    description="Interpretability-enhanced learning: append what a model looked at to its input, and fine-tune",
+    long_description=(here / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="MIT",
+    license_files=["LICENSE"],
+    packages=find_packages(include=["iel_fairseq", "iel_fairseq.*"]),
+    python_requires=">=3.11,<3.13",
+    install_requires=[
+        # fairseq 0.12.2 itself does not install on Python 3.11; this distribution has the same module, with wheels.
+        "ve-fairseq==0.12.3",
+        "hydra-core>=1.3.2,<1.4",
+        "omegaconf>=2.3,<2.4",
+        "numpy>=2,<3",
+        "torch>=2.6,<2.14",
+        "sacrebleu>=2.4,<3",
+        "sacremoses>=0.1.1,<0.3",
+        "subword-nmt==0.3.8",
+    ],
+    extras_require={
+        "dev": ["pytest>=8,<10", "ruff>=0.8,<1", "mypy>=1.13,<3"],
+    },
+)

@@ -1,0 +1,242 @@
+"""Algorithm 1 (DESIGN lines 1 to 5), on real models with random weights."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+import torch
+from tiny_models import EOS, PAD, UNK, batch, make_fconv, make_lstm, make_transformer
+
+from iel_fairseq.attention_words import check_extractor, extract_attention_words
+from iel_fairseq.errors import IELError
+
+MODELS = {
+    "transformer": lambda: make_transformer(),
+    "transformer-pre-norm-learned": lambda: make_transformer(
+        encoder_normalize_before=True, decoder_normalize_before=True, encoder_learned_pos=True, decoder_learned_pos=True
+    ),
+    "transformer-one-layer": lambda: make_transformer(layers=1),
+    "fconv": lambda: make_fconv(),
+    "fconv-some-layers-attend": lambda: make_fconv(attention="[True, False, True]"),
+    "lstm": lambda: make_lstm(),
+}
+
+
+@pytest.fixture(params=MODELS, scope="module")
+def model(request):
+    return MODELS[request.param]()
+
+
+def sentences(count: int, seed: int = 0, longest: int = 9) -> list[list[int]]:
+    """Random sentences, unknown words among them, longest first as fairseq's batches are."""
+    rng = random.Random(seed)
+    made = [[rng.choice([UNK, *range(4, 14)]) for _ in range(rng.randint(1, longest))] for _ in range(count)]
+    return sorted(made, key=len, reverse=True)
+
+
+def naive_algorithm_1(model, sentence: list[int], limit: int = 20) -> tuple[list[int], list[int], list[float]]:
+    """One sentence, one full prefix a step, and the attention that fairseq's decoder itself returns."""
+    source = torch.tensor([[*sentence, EOS]])
+    prefix, hypothesis, positions, scores = [EOS], [], [], []
+    with torch.no_grad():
+        encoder_out = model.encoder(source, src_lengths=torch.tensor([len(sentence) + 1]))
+        for _ in range(limit):
+            logits, extra = model.decoder(torch.tensor([prefix]), encoder_out=encoder_out)
+            attention = (extra["attn"][0] if isinstance(extra, dict) else extra)[0, -1]
+            probabilities = logits[0, -1].softmax(0)
+            probabilities[PAD] = 0
+            token = int(probabilities.argmax())
+            if token == EOS:
+                break
+            words = attention[: len(sentence)].tolist()
+            best = max(range(len(sentence)), key=lambda i: words[i])
+            hypothesis.append(token)
+            positions.append(best + 1)
+            scores.append(words[best])
+            prefix.append(token)
+    return hypothesis, positions, scores
+
+
+def unpack(words, row: int) -> tuple[list[int], list[int]]:
+    length = int(words.lengths[row])
+    assert words.positions[row, length:].eq(0).all()
+    assert words.hypotheses[row, length:].eq(PAD).all()
+    return words.hypotheses[row, :length].tolist(), words.positions[row, :length].tolist()
+
+
+def test_batch_equals_naive_algorithm_1(model):
+    """Greedy, free-running; highest attention over source words; `</s>` adds nothing (lines 1 to 5)."""
+    texts = sentences(24)
+    words = extract_attention_words(model, batch(*texts, left_pad=True), max_target_length=20)
+    seen = set()
+    for row, text in enumerate(texts):
+        hypothesis, positions, scores = naive_algorithm_1(model, text)
+        assert unpack(words, row) == (hypothesis, positions)
+        if "FConv" in type(model).__name__:  # fairseq divides by all layers, we by those that attend
+            attending = sum(module is not None for module in model.decoder.attention)
+            scores = [score * len(model.decoder.attention) / attending for score in scores]
+        assert words.scores[row, : len(scores)].tolist() == pytest.approx(scores, abs=1e-5)
+        seen.add(tuple(positions))
+    assert len(seen) > 12  # the model does look at its input
+
+
+def test_some_sentences_end_early_and_some_at_the_limit():
+    model = make_transformer(seed=8)
+    words = extract_attention_words(model, batch(*sentences(60)), max_target_length=20)
+    lengths = words.lengths.tolist()
+    assert min(lengths) < 20
+    assert words.hypotheses.ne(EOS).all()
+
+
+@pytest.mark.parametrize("left_pad", [True, False])
+@pytest.mark.parametrize("columns", [10, 14])
+def test_padding_changes_nothing(model, left_pad, columns):
+    """Line 5: padding side and width."""
+    texts = sentences(12, seed=1)
+    alone = [unpack(extract_attention_words(model, batch(text), max_target_length=12), 0) for text in texts]
+    words = extract_attention_words(
+        model, batch(*texts, left_pad=left_pad, columns=columns), max_target_length=12
+    )
+    assert [unpack(words, row) for row in range(len(texts))] == alone
+
+
+def test_order_and_batch_size_change_nothing():
+    model = make_transformer()
+    texts = sentences(12, seed=2)
+    together = extract_attention_words(model, batch(*texts), max_target_length=12)
+    shuffled = list(enumerate(texts))
+    random.Random(0).shuffle(shuffled)
+    for chunk in (shuffled[:5], shuffled[5:]):
+        words = extract_attention_words(model, batch(*(text for _, text in chunk)), max_target_length=12)
+        for row, (index, _) in enumerate(chunk):
+            assert unpack(words, row) == unpack(together, index)
+
+
+def planted_attention(model, rows: list[list[float]]):
+    """Make the model's only attention layer return *rows*, one a step, for a batch of one, without padding."""
+    steps = itertools.cycle(rows)
+    attend = model.decoder.layers[0].encoder_attn.forward
+
+    def forward(*args, **kwargs):
+        out, weights = attend(*args, **kwargs)
+        return out, torch.tensor(next(steps)).expand_as(weights)
+
+    model.decoder.layers[0].encoder_attn.forward = forward
+
+
+def test_end_of_sentence_is_never_an_attention_word_and_ties_go_to_the_lowest():
+    """Line 3, with attention planted over: word word word </s>."""
+    model = make_transformer(layers=1)
+    planted_attention(model, [[0.3, 0.1, 0.1, 0.5], [0.1, 0.2, 0.2, 0.5]])
+    words = extract_attention_words(model, batch([5, 6, 7]), max_target_length=2)
+    assert words.positions.tolist() == [[1, 2]]
+    assert words.scores[0].tolist() == pytest.approx([0.3, 0.2])
+
+
+def test_a_literal_end_of_sentence_in_the_text_is_no_attention_word():
+    model = make_transformer(layers=1)
+    planted_attention(model, [[0.6, 0.1, 0.2, 0.1]])
+    words = extract_attention_words(model, batch([EOS, 6, 7]), max_target_length=1)
+    assert words.positions.tolist() == [[3]]
+
+
+def test_padding_hole():
+    """A pad symbol inside the sentence is no position: positions count tokens."""
+    model = make_transformer()
+    expected = extract_attention_words(model, batch([5, 6, 7]), max_target_length=8)
+    words = extract_attention_words(model, torch.tensor([[PAD, 5, PAD, 6, 7, PAD, EOS, PAD]]), max_target_length=8)
+    assert torch.equal(words.positions, expected.positions)
+    assert torch.equal(words.hypotheses, expected.hypotheses)
+
+
+def test_sentence_without_words_generates_nothing():
+    model = make_transformer()
+    words = extract_attention_words(model, batch([5, 6, 7], []), max_target_length=6)
+    assert words.lengths[1] == 0
+    assert words.lengths[0] > 0
+    only = extract_attention_words(model, batch([], []))
+    assert only.positions.shape == only.hypotheses.shape == only.scores.shape == (2, 0)
+    none = extract_attention_words(model, torch.zeros(0, 3, dtype=torch.long))
+    assert none.positions.shape == (0, 0)
+
+
+def test_default_is_the_last_layer_summed_over_heads():
+    """Line 2: choosing the last layer and all heads is the default; other choices read other attention."""
+    model = make_transformer(layers=3)
+    source = batch(*sentences(20))
+
+    def positions(**options):
+        return extract_attention_words(model, source, max_target_length=12, **options).positions
+
+    default = positions()
+    assert torch.equal(default, positions(layer=2))
+    assert torch.equal(default, positions(layer=-1, heads=[0, 1, 2, 3]))
+    assert not torch.equal(default, positions(layer=0))
+    assert not torch.equal(default, positions(heads=[1]))
+
+
+def test_single_head_is_read_from_its_own_weights():
+    model = make_transformer(layers=1)
+    source = batch([4, 5, 6, 7])
+    with torch.no_grad():
+        encoder_out = model.encoder(source, src_lengths=torch.tensor([5]))
+        per_head: list[torch.Tensor] = []
+        model.decoder.layers[0].encoder_attn.register_forward_hook(lambda _, __, out: per_head.append(out[1]))
+        model.decoder(torch.tensor([[EOS]]), encoder_out=encoder_out)
+    for head in range(4):
+        words = extract_attention_words(model, source, heads=[head], max_target_length=1)
+        assert words.positions[0, 0] == int(per_head[0][head, 0, 0, :4].argmax()) + 1
+
+
+def test_convs2s_layer_can_be_chosen():
+    model = make_fconv(attention="[True, False, True]")
+    source = batch(*sentences(20))
+    first = extract_attention_words(model, source, layer=0, max_target_length=12).positions
+    last = extract_attention_words(model, source, layer=-1, max_target_length=12).positions
+    assert not torch.equal(first, last)
+
+
+def test_convs2s_is_read_even_when_made_fast_for_generation():
+    """make_generation_fast_ turns the decoder's own attention output off."""
+    model, fast = make_fconv(), make_fconv()
+    fast.make_generation_fast_()
+    source = batch(*sentences(10))
+    expected = extract_attention_words(model, source, max_target_length=8)
+    assert torch.equal(expected.positions, extract_attention_words(fast, source, max_target_length=8).positions)
+
+
+@pytest.mark.parametrize(
+    ("make", "options", "message"),
+    [
+        (make_transformer, {"layer": 2}, "--attn-layer 2: the extractor has 2 decoder layers, 0 to 1"),
+        (make_transformer, {"heads": [0, 4]}, "--attn-heads 4: the extractor has 4 attention heads, 0 to 3"),
+        (make_fconv, {"heads": [0]}, "--attn-heads 0: a ConvS2S decoder has no attention heads"),
+        (make_fconv, {"layer": -4}, "--attn-layer -4: the extractor has 3 decoder layers"),
+        (lambda: make_fconv(attention="[True, False, True]"), {"layer": 1}, "gives no attention in layer 1"),
+        (lambda: make_fconv(attention="False"), {}, "FConvDecoder gives no attention"),
+        (make_lstm, {"layer": 0}, "not within LSTMDecoder"),
+        (lambda: torch.nn.Linear(2, 2), {}, "Linear is not an encoder-decoder"),
+    ],
+)
+def test_attention_that_cannot_be_read_is_a_clear_error(make, options, message):
+    with pytest.raises(IELError, match=message) as caught:
+        check_extractor(make(), **options)
+    assert "\n" not in str(caught.value)
+
+
+def test_training_mode_is_refused():
+    with pytest.raises(ValueError, match="eval mode"):
+        extract_attention_words(make_transformer().train(), batch([4]))
+
+
+@pytest.mark.gpu
+def test_gpu_equals_cpu(model):
+    texts = sentences(24)
+    source = batch(*texts, left_pad=True)
+    expected = extract_attention_words(model, source, max_target_length=12)
+    words = extract_attention_words(model.cuda(), source.cuda(), max_target_length=12)
+    model.cpu()
+    assert torch.equal(expected.positions, words.positions.cpu())
+    assert torch.equal(expected.hypotheses, words.hypotheses.cpu())

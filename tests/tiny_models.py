@@ -1,0 +1,73 @@
+"""Real fairseq models with random weights and a dictionary of ten words, built in milliseconds."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import torch
+from fairseq.data import Dictionary
+from fairseq.models.fconv import FConvModel
+from fairseq.models.fconv import base_architecture as fconv_architecture
+from fairseq.models.lstm import LSTMModel
+from fairseq.models.lstm import base_architecture as lstm_architecture
+from fairseq.models.transformer import TransformerModel, base_architecture
+from fairseq.tasks.translation import TranslationConfig, TranslationTask
+
+PAD, EOS, UNK = 1, 2, 3  # fairseq's own numbers; words are 4 to 13
+
+
+def make_task(**cfg) -> TranslationTask:
+    dictionary = Dictionary()
+    for index in range(10):
+        dictionary.add_symbol(f"w{index}")
+    return TranslationTask(TranslationConfig(**cfg), dictionary, dictionary)
+
+
+def make_transformer(seed: int = 1, layers: int = 2, max_positions: int = 64, **options) -> TransformerModel:
+    args = Namespace(
+        encoder_embed_dim=16, encoder_ffn_embed_dim=32, encoder_layers=layers, encoder_attention_heads=4,
+        decoder_embed_dim=16, decoder_ffn_embed_dim=32, decoder_layers=layers, decoder_attention_heads=4,
+        max_source_positions=max_positions, max_target_positions=max_positions, dropout=0.3, **options,
+    )  # fmt: skip
+    base_architecture(args)
+    torch.manual_seed(seed)
+    return _sharpen(TransformerModel.build_model(args, make_task()))
+
+
+def make_fconv(seed: int = 1, max_positions: int = 64, attention: str = "True") -> FConvModel:
+    args = Namespace(
+        encoder_embed_dim=16, encoder_layers="[(16, 3)] * 2", max_source_positions=max_positions,
+        decoder_embed_dim=16, decoder_layers="[(16, 3)] * 3", decoder_out_embed_dim=16,
+        decoder_attention=attention, max_target_positions=max_positions, dropout=0.1,
+        encoder_embed_path=None, decoder_embed_path=None,
+    )  # fmt: skip
+    fconv_architecture(args)
+    torch.manual_seed(seed)
+    return FConvModel.build_model(args, make_task()).eval()
+
+
+def make_lstm(seed: int = 1) -> LSTMModel:
+    args = Namespace(encoder_embed_dim=16, decoder_embed_dim=16, decoder_out_embed_dim=16, dropout=0.1)
+    args.max_source_positions = args.max_target_positions = 64
+    args.criterion = "cross_entropy"  # an adaptive softmax asks for it
+    lstm_architecture(args)
+    torch.manual_seed(seed)
+    return _sharpen(LSTMModel.build_model(args, make_task()))
+
+
+def _sharpen(model):
+    """Eval mode, and outputs far enough apart that no comparison hangs on the last bit."""
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1 and "embed_positions" not in name:
+            parameter.data.mul_(8 if "encoder_attn" in name else 3)
+    return model.eval()
+
+
+def batch(*sentences: list[int], left_pad: bool = False, columns: int | None = None) -> torch.Tensor:
+    """Sentences, without ``</s>``, as a padded batch with it: int64 ``(B, columns)``."""
+    width = columns or max(len(sentence) for sentence in sentences) + 1
+    rows = []
+    for sentence in sentences:
+        padding = [PAD] * (width - len(sentence) - 1)
+        rows.append(padding + [*sentence, EOS] if left_pad else [*sentence, EOS, *padding])
+    return torch.tensor(rows)
