@@ -65,7 +65,8 @@ def print_examples(arguments: argparse.Namespace) -> None:
     extractor = task.extractor()
     raw = read_lines(arguments.work / "raw" / f"{split}.{arguments.source}")
     translations = {
-        system: read_lines(run / system / f"{split}.{arguments.target}") for system in ("control", "attention-positions")
+        system: read_lines(run / system / f"{split}.{arguments.target}")
+        for system in ("control", "attention-positions")
     }
     for index, line in enumerate(read_lines(arguments.work / "bpe" / f"{split}.{arguments.source}")[:EXAMPLES]):
         tokens = task.source_dictionary.encode_line(line, add_if_not_exist=False).long()

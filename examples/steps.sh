@@ -9,6 +9,8 @@
 #                        fairseq-train options of each ARCH in capitals (bash arrays): of the model, of the
 #                        baseline's training, and of the further training of all other systems, which ends after
 #                        a number of updates (--max-update), the same for the control and the enhanced systems
+#   CONTROL              fairseq-train options that give the control as many sentences an update: attention words
+#                        count as tokens, so that the same --max-tokens holds fewer enhanced sentences than plain
 #   raw_text             a function that writes $WORK/raw/{train,valid,test,test1,...}.{SRC,TGT}
 #
 # then sources this file and calls recipe. Every step writes to a temporary name and renames, and skips what is
@@ -17,6 +19,7 @@
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 IEL=$(dirname "$examples")/iel_fairseq
+export PYTHONPATH="$(dirname "$examples")${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
 SEED=${SEED:-1}
 CPUS=$(nproc)
 DEVICE=(--cpu)
@@ -112,7 +115,7 @@ train() {
   local -a options
   case $system in
     baseline) options=("${PLAIN[@]}" "${from_scratch[@]}") ;;
-    control) options=("${PLAIN[@]}" "${finetune[@]}") ;;
+    control) options=("${PLAIN[@]}" "${finetune[@]}" "${CONTROL[@]}") ;;
     attention-words) options=("${ENHANCED[@]}" "${finetune[@]}") ;;
     attention-positions) options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions) ;;
   esac

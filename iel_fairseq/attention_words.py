@@ -60,7 +60,8 @@ def extract_attention_words(
 
     Args:
         model: the extractor, in eval mode, on the device of *src_tokens*
-        src_tokens: int64 ``(B, I + 1)``, source tokens and ``</s>``, padded on either side; an LSTM wants the longest first
+        src_tokens: int64 ``(B, I + 1)``, source tokens and ``</s>``, padded on either side (an LSTM wants the
+            longest first)
         layer: index of the decoder layer to read, negative from the end; default: the last (Transformer), all
             that attend (ConvS2S)
         heads: indices of the attention heads to read (Transformer); default: all
@@ -152,15 +153,16 @@ def _attention_reader(
     """
     if isinstance(decoder, TransformerDecoderBase):
         index = _index("--attn-layer", -1 if layer is None else layer, len(decoder.layers), "decoder layers")
-        modules = [getattr(decoder.layers[index], "encoder_attn", None)]
+        attending = [getattr(decoder.layers[index], "encoder_attn", None)]
         options = {"alignment_layer": index}
     elif isinstance(decoder, FConvDecoder):
         if heads is not None:
-            raise IELError(f"--attn-heads {_listed(heads)}: a ConvS2S decoder has no attention heads; leave the option out")
+            raise IELError(
+                f"--attn-heads {_listed(heads)}: a ConvS2S decoder has no attention heads; leave the option out"
+            )
         attending = list(decoder.attention)
         if layer is not None:
             attending = [attending[_index("--attn-layer", layer, len(attending), "decoder layers")]]
-        modules = [module for module in attending if module is not None]
         options = {}
     else:
         if layer is not None or heads is not None:
@@ -171,7 +173,8 @@ def _attention_reader(
         yield {}, lambda decoder_out: _returned_attention(decoder, decoder_out)
         return
 
-    if not modules or modules[0] is None:
+    modules = [module for module in attending if module is not None]
+    if not modules:
         chosen = "" if layer is None else f" in layer {layer}"
         raise IELError(f"the extractor's {type(decoder).__name__} gives no attention{chosen}; it cannot be read")
     if heads is not None:

@@ -12,10 +12,15 @@ import os
 import pickle
 import re
 import sys
+from collections import defaultdict
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import torch
+from numpy._core import multiarray
+from omegaconf import AnyNode, DictConfig, ListConfig
+from omegaconf.base import ContainerMetadata, Metadata
 
 from iel_fairseq.errors import IELError
 
@@ -44,16 +49,12 @@ def let_safe_loader_read_fairseq() -> None:
     fairseq writes ``argparse.Namespace`` (options) and numpy numbers and arrays (the BLEU counts of
     ``--eval-bleu``). Constructing these runs no code of the file's choosing. The safe loader stays on.
     """
-    number_types = [np.dtype(kind) for kind in ("bool", "int32", "int64", "float32", "float64")]
-    torch.serialization.add_safe_globals(
-        [argparse.Namespace, np.ndarray, np.dtype, np._core.multiarray._reconstruct, np._core.multiarray.scalar]
-        + [type(number_type) for number_type in number_types]
+    numbers = [type(np.dtype(kind)) for kind in ("bool", "int32", "int64", "float32", "float64")]
+    harmless: list[Any] = [argparse.Namespace, np.ndarray, np.dtype, *numbers]
+    for function in (multiarray._reconstruct, multiarray.scalar):
         # files written with numpy 1 name the same functions by their old module
-        + [
-            (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
-            (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-        ]
-    )
+        harmless += [function, (function, f"numpy.core.multiarray.{function.__name__}")]
+    torch.serialization.add_safe_globals(harmless)
 
 
 def explain_unreadable_checkpoints() -> None:
@@ -87,6 +88,26 @@ def _what_is_wrong_with_the_file(error: Exception) -> str:
     return f"not a readable fairseq checkpoint, perhaps cut short ({type(error).__name__})"
 
 
+def let_ranks_share_a_checkpoint() -> None:
+    """Let the safe loader take what one rank of a distributed training sends to the others.
+
+    fairseq's first rank reads a checkpoint and broadcasts it, its settings by now turned into omegaconf's types.
+    Those are named to the safe loader for the broadcast only: no file may hold them.
+    """
+    from fairseq.distributed import utils as distributed_utils
+
+    sent = [DictConfig, ListConfig, AnyNode, ContainerMetadata, Metadata, Any, defaultdict, dict, list, int]
+    sent += [distributed_utils._TensorPlaceholder]
+    broadcast = distributed_utils._broadcast_object_slow
+
+    @functools.wraps(broadcast)
+    def broadcast_object(*args, **kwargs):
+        with torch.serialization.safe_globals(sent):
+            return broadcast(*args, **kwargs)
+
+    distributed_utils._broadcast_object_slow = broadcast_object
+
+
 def print_our_errors_as_one_line() -> None:
     """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user."""
     previous = sys.excepthook
@@ -104,4 +125,5 @@ def apply() -> None:
     hide_broken_torchaudio()
     let_safe_loader_read_fairseq()
     explain_unreadable_checkpoints()
+    let_ranks_share_a_checkpoint()
     print_our_errors_as_one_line()

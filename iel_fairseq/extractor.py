@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,9 @@ def file_sha256(path: str) -> str:
         raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
 
 
-def load_extractor(path: str, task: FairseqTask, layer: int | None = None, heads: list[int] | None = None) -> Extractor:
+def load_extractor(
+    path: str, task: FairseqTask, layer: int | None = None, heads: Sequence[int] | None = None
+) -> Extractor:
     """Load the extractor at *path* for the data of *task*.
 
     Args:

@@ -36,9 +36,9 @@ class _AcceptsSourcePositions:
 
     def forward(self, *args, src_positions: Tensor | None = None, **kwargs):
         if src_positions is None:
-            return super().forward(*args, **kwargs)
+            return super().forward(*args, **kwargs)  # type: ignore[misc]  # of the class it is mixed into
         with _carried(src_positions):
-            return super().forward(*args, **kwargs)
+            return super().forward(*args, **kwargs)  # type: ignore[misc]
 
 
 class _OverriddenLearnedPositions(LearnedPositionalEmbedding):
@@ -75,9 +75,9 @@ def accept_source_positions(model: FairseqEncoderDecoderModel) -> None:
         IELError: the encoder has no positional embedding, or one of an unknown kind
     """
     embedding = getattr(model.encoder, "embed_positions", None)
-    if type(embedding) in _OVERRIDDEN.values():
+    if isinstance(embedding, tuple(_OVERRIDDEN.values())):
         return
-    if type(embedding) not in _OVERRIDDEN:
+    if embedding is None or type(embedding) not in _OVERRIDDEN:
         kind = "no positional embeddings" if embedding is None else f"positions of type {type(embedding).__name__}"
         raise IELError(
             f"--attn-positions needs an encoder with learned or sinusoidal positional embeddings; "

@@ -33,7 +33,9 @@ MODELS = {
 }
 
 
-def run(command: str, *arguments: object, stdin: str | None = None, cwd: Path | None = None, fails: bool = False) -> str:
+def run(
+    command: str, *arguments: object, stdin: str | None = None, cwd: Path | None = None, fails: bool = False
+) -> str:
     """Run one of fairseq's commands on the CPU; its standard output and error, joined.
 
     *fails*: the command must end with exit status 1, else with 0.

@@ -43,9 +43,7 @@ def known_pairs():
 def data(corpus, tmp_path_factory) -> Path:
     """The corpus as a fairseq data folder; words seen once are unknown."""
     destination = tmp_path_factory.mktemp("data") / "bin"
-    return preprocess(
-        corpus, destination, "--thresholdsrc", 2, "--thresholdtgt", 2, splits=("train", "valid", "test")
-    )
+    return preprocess(corpus, destination, "--thresholdsrc", 2, "--thresholdtgt", 2, splits=("train", "valid", "test"))
 
 
 @pytest.fixture(scope="session", params=list(MODELS))

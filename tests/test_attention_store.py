@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_store_of_other_data_extractor_or_options_is_another_file(stored):
 @pytest.mark.parametrize("damage", [b"", b"not a store", None])
 def test_damaged_store_is_extracted_again(stored, damage, caplog):
     path, manifest, _ = stored
-    whole = open(path, "rb").read()
+    whole = Path(path).read_bytes()
     with open(path, "wb") as file:
         file.write(whole[: len(whole) // 2] if damage is None else damage)
     assert read_store(path, manifest) is None

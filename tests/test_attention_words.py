@@ -96,9 +96,7 @@ def test_padding_changes_nothing(model, left_pad, columns):
     """Line 5: padding side and width."""
     texts = sentences(12, seed=1)
     alone = [unpack(extract_attention_words(model, batch(text), max_target_length=12), 0) for text in texts]
-    words = extract_attention_words(
-        model, batch(*texts, left_pad=left_pad, columns=columns), max_target_length=12
-    )
+    words = extract_attention_words(model, batch(*texts, left_pad=left_pad, columns=columns), max_target_length=12)
     assert [unpack(words, row) for row in range(len(texts))] == alone
 
 

@@ -98,7 +98,9 @@ def test_workers_and_prefetch():
     dataset = enhanced_dataset()
     assert dataset.collater([]) == {}
     assert dataset.supports_prefetch is False
-    loader = torch.utils.data.DataLoader(dataset, batch_sampler=[[0, 1], [2, 3]], collate_fn=dataset.collater, num_workers=2)
+    loader = torch.utils.data.DataLoader(
+        dataset, batch_sampler=[[0, 1], [2, 3]], collate_fn=dataset.collater, num_workers=2
+    )
     assert [batch["id"].tolist() for batch in loader] == [[0, 1], [3, 2]]
     dataset.set_epoch(2)
 

@@ -69,5 +69,5 @@ def batch(*sentences: list[int], left_pad: bool = False, columns: int | None = N
     rows = []
     for sentence in sentences:
         padding = [PAD] * (width - len(sentence) - 1)
-        rows.append(padding + [*sentence, EOS] if left_pad else [*sentence, EOS, *padding])
+        rows.append([*padding, *sentence, EOS] if left_pad else [*sentence, EOS, *padding])
     return torch.tensor(rows)

@@ -29,6 +29,8 @@ TRANSFORMER_MODEL=(
 TRANSFORMER_TRAIN=(--max-epoch 14 --lr 4e-3 --warmup-updates 300)
 TRANSFORMER_FINETUNE=(--max-update 400 --lr 1e-3 --warmup-updates 100)
 
+CONTROL=(--max-tokens 1100)
+
 raw_text() {
   local split lang
   if [ -z "$DATA" ]; then

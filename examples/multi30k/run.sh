@@ -32,6 +32,8 @@ FCONV_MODEL=(
 FCONV_TRAIN=(--max-epoch 14 --lr 2e-3 --warmup-updates 600)
 FCONV_FINETUNE=(--max-update 984 --lr 5e-4 --warmup-updates 150)
 
+CONTROL=(--max-tokens 2200)
+
 raw_text() {
   local lang i=0 name splits=(train valid test test1)
   for name in train val $TESTS; do

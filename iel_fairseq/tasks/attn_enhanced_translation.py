@@ -3,10 +3,8 @@
 import glob
 import logging
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, List, Optional  # noqa: UP035  (fairseq makes its command line of these, and cannot read postponed annotations)
+from typing import Any, List, Optional  # the spelling that fairseq can read
 
 import torch
 from fairseq import utils
@@ -31,6 +29,7 @@ from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint
 from iel_fairseq.errors import IELError
 from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.source_positions import accept_source_positions
+from iel_fairseq.two_passes import max_len_from, point_into_plain_source
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +57,7 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
             "(Transformer), the average of those that attend (ConvS2S)"
         },
     )
-    attn_heads: Optional[List[int]] = field(  # noqa: UP006
+    attn_heads: Optional[List[int]] = field(
         default=None, metadata={"help": "attention heads to read, e.g. 0,3; default: all (Transformer)"}
     )
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
@@ -151,6 +150,11 @@ class AttnEnhancedTranslationTask(TranslationTask):
             return self.cfg.attn_model or self.enhancement.extractor
         return self.cfg.attn_model or self.cfg.finetune_from_model
 
+    def _reading(self) -> dict[str, Any]:
+        """Which attention is read, layer and heads: in decoding as in training, where the checkpoint knows."""
+        known = self.enhancement if self._decoding and self.enhancement.extractor is not None else self.cfg
+        return {"layer": known.attn_layer, "heads": known.attn_heads}
+
     def extractor(self) -> Extractor | None:
         """The extractor, loaded at the first call; None where there is none.
 
@@ -162,16 +166,12 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if path is None or self._extractor is not None:
             return self._extractor
         remembered = self.enhancement
-        if self._decoding and remembered.extractor is not None:
-            layer, heads = remembered.attn_layer, remembered.attn_heads
-        else:
-            layer, heads = self.cfg.attn_layer, self.cfg.attn_heads
         if self._decoding and path == remembered.extractor and not os.path.isfile(path):
             raise IELError(
                 f"{path}: the extractor that the checkpoint remembers is missing; "
                 f"say with --attn-model where it is now (SHA-256 {remembered.extractor_sha256})"
             )
-        extractor = load_extractor(path, self, layer, heads)
+        extractor = load_extractor(path, self, **self._reading())
         if self._decoding and extractor.sha256 != (remembered.extractor_sha256 or extractor.sha256):
             other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {remembered.extractor_sha256})"
             if os.path.abspath(path) == remembered.extractor:
@@ -222,9 +222,10 @@ class AttnEnhancedTranslationTask(TranslationTask):
         positions = self._attention_positions(plain, split, folder, extractor)
         enhanced = AttnEnhancedDataset(plain, positions, attn_positions=self.cfg.attn_positions, limit=self.limit)
         logger.info(
-            f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave {positions.words.sum():,} attention words "
-            f"for {len(plain):,} sentences; {(positions.words == 0).sum():,} sentences have none, "
-            f"{enhanced.cut.sum():,} words of {(enhanced.cut > 0).sum():,} sentences are cut to fit {self.limit} tokens"
+            f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave "
+            f"{positions.words.sum():,} attention words for {len(plain):,} sentences; "
+            f"{(positions.words == 0).sum():,} sentences have none, {enhanced.cut.sum():,} words of "
+            f"{(enhanced.cut > 0).sum():,} sentences are cut to fit {self.limit} tokens"
         )
         self.datasets[split] = enhanced
 
@@ -239,7 +240,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self, plain: CompleteLanguagePairDataset, split: str, folder: str, extractor: Extractor
     ) -> AttentionPositions:
         """From the store, or extracted and stored; among several ranks the first extracts for all."""
-        manifest = store_manifest(plain, extractor.sha256, self.cfg.attn_layer, self.cfg.attn_heads)
+        manifest = store_manifest(plain, extractor.sha256, **self._reading())
         path = store_path(folder, split, manifest)
         several = torch.distributed.is_available() and torch.distributed.is_initialized()
         if several and torch.distributed.get_rank() > 0:
@@ -252,8 +253,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
                 name=split,
                 device=torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu"),
                 max_tokens=self.cfg.attn_max_tokens,
-                layer=self.cfg.attn_layer,
-                heads=self.cfg.attn_heads,
+                **self._reading(),
                 log_format=self.cfg.log_format,
                 log_interval=self.cfg.log_interval,
             )
@@ -283,9 +283,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self.limit = min(self.limit, model.encoder.max_positions())
         return model
 
-    def build_generator(
-        self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None
-    ):
+    def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):
         """Build fairseq's generator, and load the extractor now: better to fail before the first sentence.
 
         Raises:
@@ -316,20 +314,14 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if extractor is None:
             return sample, None
         src_tokens = sample["net_input"]["src_tokens"]
-        remembered = self.enhancement
-        words = extract_attention_words(
-            extractor.model.to(src_tokens.device),
-            src_tokens,
-            layer=remembered.attn_layer if remembered.extractor else self.cfg.attn_layer,
-            heads=remembered.attn_heads if remembered.extractor else self.cfg.attn_heads,
-        )
+        words = extract_attention_words(extractor.model.to(src_tokens.device), src_tokens, **self._reading())
         enhanced_sample, enhanced = enhance_batch(
             sample,
             words.positions,
             pad=self.source_dictionary.pad(),
             left_pad=self.cfg.left_pad_source,
             limit=self.limit,
-            attn_positions=remembered.attn_positions,
+            attn_positions=self.enhancement.attn_positions,
         )
         cut = int(enhanced.cut.sum())
         if cut:
@@ -345,42 +337,13 @@ class AttnEnhancedTranslationTask(TranslationTask):
         enhanced_sample, enhanced = self._first_pass(sample)
         if not is_enhanced(enhanced_sample):
             return super().inference_step(generator, models, sample, prefix_tokens, constraints)
-        with _max_len_from(generator, enhanced_sample["plain_src_len"]):
+        with max_len_from(generator, enhanced_sample["plain_src_len"]):
             hypotheses = super().inference_step(generator, models, enhanced_sample, prefix_tokens, constraints)
         if enhanced is not None and isinstance(generator, SequenceGeneratorWithAlignment):
-            self._point_into_plain_source(generator, hypotheses, sample["net_input"]["src_tokens"], enhanced.origins)
+            point_into_plain_source(generator, hypotheses, sample["net_input"]["src_tokens"], enhanced.origins)
         return hypotheses
-
-    def _point_into_plain_source(self, generator, hypotheses, src_tokens, origins) -> None:
-        """Add the attention on each attention word to that on the source word it repeats, and align anew."""
-        pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
-        for row, sentence in enumerate(hypotheses):
-            source = src_tokens[row][src_tokens[row].ne(pad)]
-            real = origins[row].gt(0)
-            for hypothesis in sentence:
-                attention = hypothesis["attention"]
-                folded = attention.new_zeros(len(source), attention.size(1))
-                folded.index_add_(0, origins[row][real] - 1, attention[real])
-                hypothesis["attention"] = folded
-                hypothesis["alignment"] = generator.extract_alignment(
-                    folded.t().cpu(), source.cpu(), hypothesis["tokens"].cpu(), pad, eos
-                )
 
     def valid_step(self, sample, model, criterion):
         """The loss on x', and, with ``--eval-bleu``, the BLEU of two passes."""
         enhanced_sample, _ = self._first_pass(sample)
         return super().valid_step(enhanced_sample, model, criterion)
-
-
-@contextmanager
-def _max_len_from(generator, plain_src_len: int) -> Iterator[None]:
-    """Let *generator* compute its longest output from the length of x, though it is given x'."""
-    if not hasattr(generator, "max_len_a"):  # a SequenceScorer generates nothing
-        yield
-        return
-    max_len_a, max_len_b = generator.max_len_a, generator.max_len_b
-    generator.max_len_a, generator.max_len_b = 0, int(max_len_a * plain_src_len + max_len_b)
-    try:
-        yield
-    finally:
-        generator.max_len_a, generator.max_len_b = max_len_a, max_len_b

@@ -22,9 +22,7 @@ def sets(data, tmp_path_factory):
         write_pairs(folder / name, pairs[:size])
     dictionaries = ("--srcdict", data / "dict.src.txt", "--tgtdict", data / "dict.tgt.txt")
     tests = ",".join(str(folder / name) for name in SIZES)
-    return preprocess(
-        folder, folder / "bin", *dictionaries, "--testpref", tests, splits=("train", "valid")
-    )
+    return preprocess(folder, folder / "bin", *dictionaries, "--testpref", tests, splits=("train", "valid"))
 
 
 @pytest.mark.parametrize("split", SIZES)

@@ -1,0 +1,91 @@
+"""Words per second of fine-tuning on attention words, against plain translation on the same x' written out as text.
+
+Both read the same batches of the same x'; the runs alternate, and medians are compared. On the CPU.
+
+    python benchmarks/finetuning.py DATA-BIN --path baseline.pt --arch transformer ...
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from fairseq import checkpoint_utils
+
+import iel_fairseq
+from iel_fairseq.attention_store import extract_dataset
+from iel_fairseq.dataset import CompleteLanguagePairDataset
+from iel_fairseq.extractor import load_extractor
+
+BIN = Path(sys.executable).parent
+USER_DIR = ("--user-dir", str(Path(iel_fairseq.__file__).parent))
+
+
+def write_enhanced_text(data: Path, checkpoint: Path, folder: Path) -> tuple[Path, str, str]:
+    """Binarise x' and the target of the training set as two plain texts; the folder and its languages."""
+    _, cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
+    source, target = cfg.task.source_lang, cfg.task.target_lang
+    task.load_dataset("train")
+    dataset = CompleteLanguagePairDataset(task.dataset("train"))
+    extractor = load_extractor(str(checkpoint), task)
+    found = extract_dataset(dataset, extractor, name="train", device="cpu", max_tokens=4000, log_format="none")
+    with open(folder / f"train.{source}", "w") as enhanced, open(folder / f"train.{target}", "w") as plain:
+        for index, positions in enumerate(found):
+            x = task.source_dictionary.string(dataset.src[index]).split()
+            enhanced.write(" ".join([*x, *(x[position - 1] for position in positions)]) + "\n")
+            plain.write(task.target_dictionary.string(dataset.tgt[index]) + "\n")
+    dictionaries = ("--srcdict", data / f"dict.{source}.txt", "--tgtdict", data / f"dict.{target}.txt")
+    prefix = ("--trainpref", folder / "train", "--destdir", folder / "bin")
+    run("fairseq-preprocess", "-s", source, "-t", target, *dictionaries, *prefix)
+    return folder / "bin", source, target
+
+
+def run(command: str, *arguments: object) -> str:
+    done = subprocess.run([str(BIN / command), *map(str, arguments)], capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
+    return done.stdout + done.stderr
+
+
+def words_per_second(*arguments: object) -> float:
+    log = run("fairseq-train", *USER_DIR, *arguments)
+    return float(re.findall(r"train \| epoch .*?\| wps ([\d.]+)", log)[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="fairseq data folder")
+    parser.add_argument("--path", type=Path, required=True, help="baseline checkpoint, the extractor")
+    parser.add_argument("--updates", type=int, default=150, help="of each run")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each kind")
+    arguments, options = parser.parse_known_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        written, source, target = write_enhanced_text(arguments.data, arguments.path, folder)
+        common = [*("-s", source, "-t", target, "--cpu", "--no-save", "--disable-validation", "--seed", 1)]
+        common += [*("--max-update", arguments.updates, "--finetune-from-model", arguments.path, *options)]
+        common += [*("--required-batch-size-multiple", 1, "--save-dir", folder / "save", "--log-format", "simple")]
+        kinds = {
+            "plain translation on x' as text": (written, "--task", "translation"),
+            "attention words": (arguments.data, "--task", "attn_enhanced_translation"),
+            "attention words with positions": (
+                *(arguments.data, "--task", "attn_enhanced_translation", "--attn-positions"),
+            ),
+        }
+        speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
+        for _ in range(arguments.repeat):
+            for kind, first in kinds.items():
+                speeds[kind].append(words_per_second(*first, *common))
+    plain = statistics.median(next(iter(speeds.values())))
+    print("| fine-tuning | words/s, median | of plain |\n|---|---:|---:|")
+    for kind, values in speeds.items():
+        print(f"| {kind} | {statistics.median(values):,.0f} | {statistics.median(values) / plain:.1%} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+"""Ways of starting the training, and what a restart or a second process finds."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from commands import BIN, IEL, MODELS, USER_DIR, generate, lines, run, train
+
+from iel_fairseq.enhancement import KEY
+
+
+def options(baseline: Path, epochs: int) -> tuple:
+    return (*MODELS["transformer"], "--finetune-from-model", baseline, "--max-epoch", epochs)
+
+
+def test_a_second_start_goes_on_and_extracts_nothing_again(data, trained, tmp_path):
+    baseline, _ = trained("transformer", "baseline")
+    heads = ("--attn-heads", 1)  # a store of its own
+    first = train(data, tmp_path, *IEL, *options(baseline, 1), *heads)
+    assert "train: 4,000 sentences read in" in first
+    second = train(data, tmp_path, *IEL, *options(baseline, 2), *heads)
+    assert "sentences read in" not in second
+    assert "gave" in second
+    assert "begin training epoch 2" in second
+    assert "begin training epoch 1" not in second
+
+
+def test_the_checkpoint_remembers(data, trained, tmp_path):
+    """Line 13: extractor, positions, layer, heads, round, dictionaries; as plain data."""
+    baseline, _ = trained("transformer", "baseline")
+    finetuned, _ = trained("transformer", "positions")
+    remembered = torch.load(finetuned)["task_state"][KEY]
+    assert remembered["extractor"] == str(baseline)
+    assert len(remembered["extractor_sha256"]) == 64
+    assert remembered["attn_positions"] is True
+    assert (remembered["attn_layer"], remembered["attn_heads"], remembered["round"]) == (None, None, 1)
+    assert len(remembered["source_dictionary"]) == len(remembered["target_dictionary"]) == 64
+    train(data, tmp_path, *IEL, *options(finetuned, 1), "--attn-layer", 0, "--attn-heads", "1,0")
+    again = torch.load(tmp_path / "checkpoint_best.pt")["task_state"][KEY]
+    assert again["extractor"] == str(finetuned)
+    assert (again["attn_layer"], again["attn_heads"], again["round"]) == (0, [1, 0], 2)
+
+
+def test_hydra(data, trained, tmp_path):
+    baseline, _ = trained("transformer", "baseline")
+    (tmp_path / "finetune.yaml").write_text(
+        f"""# @package _group_
+common: {{cpu: true, user_dir: {USER_DIR}, log_format: simple, seed: 1}}
+task:
+  _name: attn_enhanced_translation
+  data: {data}
+  source_lang: src
+  target_lang: tgt
+  attn_positions: true
+model:
+  _name: transformer
+  dropout: 0.1
+  encoder: {{embed_dim: 32, ffn_embed_dim: 64, layers: 1, attention_heads: 2}}
+  decoder: {{embed_dim: 32, ffn_embed_dim: 64, layers: 1, attention_heads: 2}}
+criterion: {{_name: label_smoothed_cross_entropy, label_smoothing: 0.1}}
+optimizer: {{_name: adam}}
+lr_scheduler: {{_name: fixed}}
+optimization: {{max_epoch: 1, lr: [0.005]}}
+dataset: {{max_tokens: 1000}}
+checkpoint: {{finetune_from_model: {baseline}, save_dir: {tmp_path / "save"}, no_epoch_checkpoints: true}}
+"""
+    )
+    log = run("fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "finetune", cwd=tmp_path)
+    assert "attention words for 4,000 sentences" in log
+    remembered = torch.load(tmp_path / "save" / "checkpoint_best.pt")["task_state"][KEY]
+    assert remembered["extractor"] == str(baseline)
+    assert remembered["attn_positions"] is True
+
+
+def test_two_ranks_extract_once_and_train_together(data, trained, tmp_path):
+    baseline, _ = trained("transformer", "baseline")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    arguments = [
+        *("fairseq-train", data, "-s", "src", "-t", "tgt", *IEL, *options(baseline, 1), "--cpu", "--seed", 1),
+        *("--criterion", "cross_entropy", "--max-tokens", 500, "--save-dir", tmp_path, "--log-format", "simple"),
+        *("--attn-heads", 0, "--attn-layer", 0, "--no-epoch-checkpoints"),
+        *("--distributed-world-size", 2, "--distributed-init-method", f"tcp://127.0.0.1:{port}"),
+        *("--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"),
+    ]
+    ranks = [
+        subprocess.Popen(
+            [str(BIN / arguments[0]), *map(str, arguments[1:]), "--distributed-rank", str(rank)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        )
+        for rank in range(2)
+    ]
+    logs = [rank.communicate(timeout=300)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], logs[0][-3000:] + logs[1][-3000:]
+    assert sum(log.count("sentences read in") for log in logs) == 2  # train and valid, by one rank
+    assert len(lines(generate(data, tmp_path / "checkpoint_best.pt", *IEL), "H")) == 100
+
+
+def test_extraction_reads_no_target(data, trained, tmp_path):
+    """Line 1: the same attention positions when every target is another sentence."""
+    baseline, _ = trained("transformer", "baseline")
+    other = tmp_path / "bin"
+    other.mkdir()
+    for file in data.iterdir():
+        if not file.name.startswith("attention_positions"):
+            name = file.name.replace("valid", "x").replace("test", "valid") if ".tgt." in file.name else file.name
+            (other / name).write_bytes(file.read_bytes())
+    assert (other / "valid.src-tgt.tgt.bin").read_bytes() != (data / "valid.src-tgt.tgt.bin").read_bytes()
+    options_ = (*options(baseline, 1), "--no-save")
+    train(other, tmp_path / "save", *IEL, *options_, "--train-subset", "valid", "--disable-validation")
+    stored = next(other.glob("attention_positions.valid.*.npz"))
+    train(data, tmp_path / "save", *IEL, *options_, "--train-subset", "valid", "--disable-validation")
+    assert (data / stored.name).read_bytes() == stored.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory) -> Path:
+    """A site-packages folder with fairseq and, installed as `pip install .` does it, iel_fairseq."""
+    import fairseq
+
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "fairseq").symlink_to(Path(fairseq.__file__).parent)
+    repository = Path(__file__).parents[2]
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, repository], check=True
+    )
+    return folder
+
+
+def test_user_dir_is_found_from_any_folder_after_a_plain_install(site, tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "fairseq_cli.train", "--user-dir", "iel_fairseq", "--task", "attn_enhanced_translation",
+         "--help"],
+        capture_output=True, text=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(site)}, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    for option in ("--attn-model", "--attn-positions", "--attn-max-tokens", "--attn-layer", "--attn-heads"):
+        assert re.search(rf"^\s+{option}\b", done.stdout, re.MULTILINE), option
