@@ -144,18 +144,18 @@ def extract_dataset(
     """
     model = extractor.model.to(device)
     lengths = np.asarray(dataset.src_sizes, dtype=np.int64)
-    readable = np.flatnonzero(lengths <= model.encoder.max_positions())
-    if len(readable) < len(dataset):
+    too_long = int((lengths > model.encoder.max_positions()).sum())
+    if too_long:
         logger.warning(
-            f"{name}: {len(dataset) - len(readable)} sources are longer than the extractor can read "
+            f"{name}: {too_long} sources are longer than the extractor can read "
             f"({model.encoder.max_positions()} tokens) and get no attention words"
         )
-    order = readable[np.argsort(-lengths[readable], kind="stable")]  # longest first: out of memory at once or never
+    order = np.argsort(-lengths, kind="stable")  # longest first: out of memory at once or never
     batches = data_utils.batch_by_size(
         order,
         num_tokens_fn=lengths.__getitem__,
         num_tokens_vec=lengths[order],
-        max_tokens=max(max_tokens, int(lengths[order].max(initial=0))),
+        max_tokens=max(max_tokens, int(lengths.max(initial=0))),
     )
     bar = progress_bar.progress_bar(
         batches, log_format=log_format, log_interval=log_interval, prefix=f"attention words of {name}"
@@ -172,6 +172,7 @@ def extract_dataset(
             found[index] = row[:count]
         done += len(indices)
         bar.log({"sentences": done, "sentences/s": round(done / (time.perf_counter() - started))})
+    model.cpu()
     model.cpu()
     seconds = time.perf_counter() - started
     logger.info(f"{name}: {done:,} sentences read in {seconds:.1f} s ({done / seconds:.0f} sentences/s)")

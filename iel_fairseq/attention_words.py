@@ -56,7 +56,8 @@ def extract_attention_words(
 
     Transformer: cross-attention of one decoder layer, averaged over heads. ConvS2S: attention averaged over the
     decoder layers that attend. ``</s>`` and padding are never attention words; an exact tie goes to the lowest
-    position; the step that generates ``</s>`` adds nothing. A sentence without source words generates nothing.
+    position; the step that generates ``</s>`` adds nothing. A sentence without source words, or longer than the
+    model can read, generates nothing.
 
     Args:
         model: the extractor, in eval mode, on the device of *src_tokens*
@@ -87,7 +88,8 @@ def extract_attention_words(
     is_word = src_tokens.ne(pad) & src_tokens.ne(eos)
 
     # The sentences that are still generating. A finished one is dropped from every tensor below.
-    rows = is_word.any(dim=1).nonzero().squeeze(1)
+    readable = src_lengths <= encoder.max_positions()
+    rows = (is_word.any(dim=1) & readable).nonzero().squeeze(1)
     is_word = is_word[rows]
     prefix = src_tokens.new_full((rows.numel(), 1), eos)
     encoder_out = encoder(src_tokens[rows], src_lengths=src_lengths[rows]) if rows.numel() else None

@@ -160,6 +160,15 @@ def test_sentence_without_words_generates_nothing():
     assert none.positions.shape == (0, 0)
 
 
+@pytest.mark.parametrize("make", [make_fconv, lambda **options: make_transformer(encoder_learned_pos=True, **options)])
+def test_sentence_beyond_the_models_limit_generates_nothing(make):
+    model = make(max_positions=6)
+    words = extract_attention_words(model, batch([4] * 9, [5] * 6, [6] * 5), max_target_length=3)
+    assert words.lengths[:2].tolist() == [0, 0]
+    alone = extract_attention_words(model, batch([6] * 5), max_target_length=3)
+    assert unpack(words, 2) == unpack(alone, 0)
+
+
 def test_default_is_the_last_layer_summed_over_heads():
     """Line 2: choosing the last layer and all heads is the default; other choices read other attention."""
     model = make_transformer(layers=3)

@@ -146,9 +146,14 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self._decoding = True
 
     def _extractor_path(self) -> str | None:
-        if self._decoding:
-            return self.cfg.attn_model or self.enhancement.extractor
-        return self.cfg.attn_model or self.cfg.finetune_from_model
+        asked, remembered = self.cfg.attn_model, self.enhancement.extractor
+        if not self._decoding:
+            return asked or self.cfg.finetune_from_model
+        # The hub takes its options from the checkpoint: this may be what training was given, in another folder.
+        tail = os.path.normpath(f"/{asked}")
+        if asked and remembered and remembered.endswith(tail) and os.path.isfile(remembered):
+            return remembered
+        return asked or remembered
 
     def _reading(self) -> dict[str, Any]:
         """Which attention is read, layer and heads: in decoding as in training, where the checkpoint knows."""
