@@ -48,7 +48,7 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
         metadata={"help": "give attention words the positions they were read from, not the next free ones"},
     )
     attn_max_tokens: int = field(
-        default=4000, metadata={"help": "source tokens in a batch when a data set's attention words are extracted"}
+        default=8000, metadata={"help": "source tokens in a batch when a data set's attention words are extracted"}
     )
     attn_layer: Optional[int] = field(
         default=None,
