@@ -16,7 +16,7 @@ import torch
 from fairseq.data import LanguagePairDataset, data_utils
 from fairseq.logging import progress_bar
 
-from iel_fairseq.attention_words import MAX_TARGET_LENGTH, extract_attention_words
+from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B, extract_attention_words
 from iel_fairseq.extractor import Extractor
 
 logger = logging.getLogger(__name__)
@@ -82,7 +82,7 @@ def store_manifest(
         "sentences": len(dataset),
         "layer": layer,
         "heads": None if heads is None else list(heads),
-        "max_target_length": MAX_TARGET_LENGTH,
+        "max_len": [MAX_LEN_A, MAX_LEN_B],
     }
 
 

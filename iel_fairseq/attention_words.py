@@ -18,9 +18,10 @@ from torch import Tensor
 from iel_fairseq.errors import IELError
 from iel_fairseq.padding import right_padded
 
-MAX_TARGET_LENGTH = 200
-"""Tokens that the extractor generates at most: what ``fairseq-generate`` allows by default. The same for every
-sentence of a batch, so that no sentence depends on its neighbours."""
+MAX_LEN_A, MAX_LEN_B = 1.2, 10
+"""An extractor generates at most A x I + B tokens, fairseq's customary bound for translation. Computed for each
+sentence from its own length, so that no sentence depends on its neighbours. Without it a greedy extractor that falls
+into a loop fills the enhanced source with hundreds of copies of one word."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,8 @@ def extract_attention_words(
     *,
     layer: int | None = None,
     heads: Sequence[int] | None = None,
-    max_target_length: int = MAX_TARGET_LENGTH,
+    max_len_a: float = MAX_LEN_A,
+    max_len_b: int = MAX_LEN_B,
 ) -> AttentionWords:
     """Greedy, free-running decoding that keeps, for each generated token, where its attention was highest.
 
@@ -66,7 +68,8 @@ def extract_attention_words(
         layer: index of the decoder layer to read, negative from the end; default: the last (Transformer), all
             that attend (ConvS2S)
         heads: indices of the attention heads to read (Transformer); default: all
-        max_target_length: tokens that are generated at most
+        max_len_a: at most ``max_len_a * I + max_len_b`` tokens are generated for a source of I words
+        max_len_b: likewise
 
     Raises:
         ValueError: *model* is in training mode
@@ -76,16 +79,16 @@ def extract_attention_words(
         raise ValueError("the extractor must be in eval mode: call model.eval() first")
     encoder, decoder = model.encoder, model.decoder
     pad, eos = decoder.dictionary.pad(), decoder.dictionary.eos()
-    limit = min(max_target_length, model.max_decoder_positions() - 1)
-    batch_size = src_tokens.size(0)
-    hypotheses = src_tokens.new_full((batch_size, limit), pad)
-    positions = src_tokens.new_zeros((batch_size, limit))
-    scores = torch.zeros((batch_size, limit), device=src_tokens.device)
-
     # On the right, where padding leaves columns and positions in step. (fairseq's LSTM moves it there itself, and
     # returns attention over the moved columns.)
     src_tokens, src_lengths = right_padded(src_tokens, pad)
     is_word = src_tokens.ne(pad) & src_tokens.ne(eos)
+    limits = (max_len_a * (src_lengths - 1) + max_len_b).long().clamp(max=model.max_decoder_positions() - 1)
+
+    batch_size, steps = len(limits), int(limits.max()) if len(limits) else 0
+    hypotheses = src_tokens.new_full((batch_size, steps), pad)
+    positions = src_tokens.new_zeros((batch_size, steps))
+    scores = torch.zeros((batch_size, steps), device=src_tokens.device)
 
     # The sentences that are still generating. A finished one is dropped from every tensor below.
     readable = src_lengths <= encoder.max_positions()
@@ -95,7 +98,7 @@ def extract_attention_words(
     encoder_out = encoder(src_tokens[rows], src_lengths=src_lengths[rows]) if rows.numel() else None
     incremental_state: dict = {}
     with _attention_reader(decoder, layer, heads) as (decoder_options, read_attention):
-        for step in range(limit):
+        for step in range(steps):
             if rows.numel() == 0:
                 break
             decoder_out = decoder(
@@ -104,7 +107,7 @@ def extract_attention_words(
             token = _most_probable_token(model, decoder_out, never=pad)
             # max gives the first of equals
             score, column = read_attention(decoder_out).masked_fill(~is_word, -1.0).max(dim=1)
-            going_on = token.ne(eos).nonzero().squeeze(1)
+            going_on = (token.ne(eos) & limits[rows].gt(step)).nonzero().squeeze(1)
             if going_on.numel() < rows.numel():
                 rows, prefix, token, score, column, is_word = (
                     tensor[going_on] for tensor in (rows, prefix, token, score, column, is_word)

@@ -69,7 +69,7 @@ def unpack(words, row: int) -> tuple[list[int], list[int]]:
 def test_batch_equals_naive_algorithm_1(model):
     """Greedy, free-running; highest attention over source words; `</s>` adds nothing (lines 1 to 5)."""
     texts = sentences(24)
-    words = extract_attention_words(model, batch(*texts, left_pad=True), max_target_length=20)
+    words = extract_attention_words(model, batch(*texts, left_pad=True), max_len_a=0, max_len_b=20)
     seen = set()
     for row, text in enumerate(texts):
         hypothesis, positions, scores = naive_algorithm_1(model, text)
@@ -84,7 +84,7 @@ def test_batch_equals_naive_algorithm_1(model):
 
 def test_some_sentences_end_early_and_some_at_the_limit():
     model = make_transformer(seed=8)
-    words = extract_attention_words(model, batch(*sentences(60)), max_target_length=20)
+    words = extract_attention_words(model, batch(*sentences(60)), max_len_a=0, max_len_b=20)
     lengths = words.lengths.tolist()
     assert min(lengths) < 20
     assert words.hypotheses.ne(EOS).all()
@@ -95,19 +95,19 @@ def test_some_sentences_end_early_and_some_at_the_limit():
 def test_padding_changes_nothing(model, left_pad, columns):
     """Line 5: padding side and width."""
     texts = sentences(12, seed=1)
-    alone = [unpack(extract_attention_words(model, batch(text), max_target_length=12), 0) for text in texts]
-    words = extract_attention_words(model, batch(*texts, left_pad=left_pad, columns=columns), max_target_length=12)
+    alone = [unpack(extract_attention_words(model, batch(text), max_len_a=0, max_len_b=12), 0) for text in texts]
+    words = extract_attention_words(model, batch(*texts, left_pad=left_pad, columns=columns), max_len_a=0, max_len_b=12)
     assert [unpack(words, row) for row in range(len(texts))] == alone
 
 
 def test_order_and_batch_size_change_nothing():
     model = make_transformer()
     texts = sentences(12, seed=2)
-    together = extract_attention_words(model, batch(*texts), max_target_length=12)
+    together = extract_attention_words(model, batch(*texts), max_len_a=0, max_len_b=12)
     shuffled = list(enumerate(texts))
     random.Random(0).shuffle(shuffled)
     for chunk in (shuffled[:5], shuffled[5:]):
-        words = extract_attention_words(model, batch(*(text for _, text in chunk)), max_target_length=12)
+        words = extract_attention_words(model, batch(*(text for _, text in chunk)), max_len_a=0, max_len_b=12)
         for row, (index, _) in enumerate(chunk):
             assert unpack(words, row) == unpack(together, index)
 
@@ -128,7 +128,7 @@ def test_end_of_sentence_is_never_an_attention_word_and_ties_go_to_the_lowest():
     """Line 3, with attention planted over: word word word </s>."""
     model = make_transformer(layers=1)
     planted_attention(model, [[0.3, 0.1, 0.1, 0.5], [0.1, 0.2, 0.2, 0.5]])
-    words = extract_attention_words(model, batch([5, 6, 7]), max_target_length=2)
+    words = extract_attention_words(model, batch([5, 6, 7]), max_len_a=0, max_len_b=2)
     assert words.positions.tolist() == [[1, 2]]
     assert words.scores[0].tolist() == pytest.approx([0.3, 0.2])
 
@@ -136,22 +136,22 @@ def test_end_of_sentence_is_never_an_attention_word_and_ties_go_to_the_lowest():
 def test_a_literal_end_of_sentence_in_the_text_is_no_attention_word():
     model = make_transformer(layers=1)
     planted_attention(model, [[0.6, 0.1, 0.2, 0.1]])
-    words = extract_attention_words(model, batch([EOS, 6, 7]), max_target_length=1)
+    words = extract_attention_words(model, batch([EOS, 6, 7]), max_len_a=0, max_len_b=1)
     assert words.positions.tolist() == [[3]]
 
 
 def test_padding_hole():
     """A pad symbol inside the sentence is no position: positions count tokens."""
     model = make_transformer()
-    expected = extract_attention_words(model, batch([5, 6, 7]), max_target_length=8)
-    words = extract_attention_words(model, torch.tensor([[PAD, 5, PAD, 6, 7, PAD, EOS, PAD]]), max_target_length=8)
+    expected = extract_attention_words(model, batch([5, 6, 7]), max_len_a=0, max_len_b=8)
+    words = extract_attention_words(model, torch.tensor([[PAD, 5, PAD, 6, 7, PAD, EOS, PAD]]), max_len_a=0, max_len_b=8)
     assert torch.equal(words.positions, expected.positions)
     assert torch.equal(words.hypotheses, expected.hypotheses)
 
 
 def test_sentence_without_words_generates_nothing():
     model = make_transformer()
-    words = extract_attention_words(model, batch([5, 6, 7], []), max_target_length=6)
+    words = extract_attention_words(model, batch([5, 6, 7], []), max_len_a=0, max_len_b=6)
     assert words.lengths[1] == 0
     assert words.lengths[0] > 0
     only = extract_attention_words(model, batch([], []))
@@ -163,10 +163,21 @@ def test_sentence_without_words_generates_nothing():
 @pytest.mark.parametrize("make", [make_fconv, lambda **options: make_transformer(encoder_learned_pos=True, **options)])
 def test_sentence_beyond_the_models_limit_generates_nothing(make):
     model = make(max_positions=6)
-    words = extract_attention_words(model, batch([4] * 9, [5] * 6, [6] * 5), max_target_length=3)
+    words = extract_attention_words(model, batch([4] * 9, [5] * 6, [6] * 5), max_len_a=0, max_len_b=3)
     assert words.lengths[:2].tolist() == [0, 0]
-    alone = extract_attention_words(model, batch([6] * 5), max_target_length=3)
+    alone = extract_attention_words(model, batch([6] * 5), max_len_a=0, max_len_b=3)
     assert unpack(words, 2) == unpack(alone, 0)
+
+
+def test_longest_hypothesis_is_computed_for_each_sentence_from_its_own_length():
+    model = make_transformer(seed=3)  # which never ends
+    texts = [[4] * 10, [5] * 4, [6]]
+    words = extract_attention_words(model, batch(*texts))
+    assert words.lengths.tolist() == [22, 14, 11]  # 1.2 x I + 10
+    words = extract_attention_words(model, batch(*texts), max_len_a=2, max_len_b=0)
+    assert words.lengths.tolist() == [20, 8, 2]
+    words = extract_attention_words(make_transformer(seed=3, max_positions=16), batch(*texts))
+    assert words.lengths.tolist() == [15, 14, 11]  # the decoder's own limit, less one for </s>
 
 
 def test_default_is_the_last_layer_summed_over_heads():
@@ -175,7 +186,7 @@ def test_default_is_the_last_layer_summed_over_heads():
     source = batch(*sentences(20))
 
     def positions(**options):
-        return extract_attention_words(model, source, max_target_length=12, **options).positions
+        return extract_attention_words(model, source, max_len_a=0, max_len_b=12, **options).positions
 
     default = positions()
     assert torch.equal(default, positions(layer=2))
@@ -193,15 +204,15 @@ def test_single_head_is_read_from_its_own_weights():
         model.decoder.layers[0].encoder_attn.register_forward_hook(lambda _, __, out: per_head.append(out[1]))
         model.decoder(torch.tensor([[EOS]]), encoder_out=encoder_out)
     for head in range(4):
-        words = extract_attention_words(model, source, heads=[head], max_target_length=1)
+        words = extract_attention_words(model, source, heads=[head], max_len_a=0, max_len_b=1)
         assert words.positions[0, 0] == int(per_head[0][head, 0, 0, :4].argmax()) + 1
 
 
 def test_convs2s_layer_can_be_chosen():
     model = make_fconv(attention="[True, False, True]")
     source = batch(*sentences(20))
-    first = extract_attention_words(model, source, layer=0, max_target_length=12).positions
-    last = extract_attention_words(model, source, layer=-1, max_target_length=12).positions
+    first = extract_attention_words(model, source, layer=0, max_len_a=0, max_len_b=12).positions
+    last = extract_attention_words(model, source, layer=-1, max_len_a=0, max_len_b=12).positions
     assert not torch.equal(first, last)
 
 
@@ -210,8 +221,8 @@ def test_convs2s_is_read_even_when_made_fast_for_generation():
     model, fast = make_fconv(), make_fconv()
     fast.make_generation_fast_()
     source = batch(*sentences(10))
-    expected = extract_attention_words(model, source, max_target_length=8)
-    assert torch.equal(expected.positions, extract_attention_words(fast, source, max_target_length=8).positions)
+    expected = extract_attention_words(model, source, max_len_a=0, max_len_b=8)
+    assert torch.equal(expected.positions, extract_attention_words(fast, source, max_len_a=0, max_len_b=8).positions)
 
 
 @pytest.mark.parametrize(
@@ -242,8 +253,8 @@ def test_training_mode_is_refused():
 def test_gpu_equals_cpu(model):
     texts = sentences(24)
     source = batch(*texts, left_pad=True)
-    expected = extract_attention_words(model, source, max_target_length=12)
-    words = extract_attention_words(model.cuda(), source.cuda(), max_target_length=12)
+    expected = extract_attention_words(model, source, max_len_a=0, max_len_b=12)
+    words = extract_attention_words(model.cuda(), source.cuda(), max_len_a=0, max_len_b=12)
     model.cpu()
     assert torch.equal(expected.positions, words.positions.cpu())
     assert torch.equal(expected.hypotheses, words.hypotheses.cpu())

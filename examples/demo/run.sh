@@ -26,8 +26,8 @@ TRANSFORMER_MODEL=(
   --decoder-embed-dim 128 --decoder-ffn-embed-dim 512 --decoder-layers 2 --decoder-attention-heads 4
   --optimizer adam --adam-betas '(0.9, 0.98)' --weight-decay 1e-4 --lr-scheduler inverse_sqrt
 )
-TRANSFORMER_TRAIN=(--max-epoch 14 --lr 4e-3 --warmup-updates 300)
-TRANSFORMER_FINETUNE=(--max-update 400 --lr 1e-3 --warmup-updates 100)
+TRANSFORMER_TRAIN=(--max-epoch 12 --lr 4e-3 --warmup-updates 300)
+TRANSFORMER_FINETUNE=(--max-update 300 --lr 1e-3 --warmup-updates 100)
 
 CONTROL=(--max-tokens 1100)
 
