@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo test test-slow lint clean
+.PHONY: help install demo test lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -20,11 +20,9 @@ $(INSTALLED): setup.py
 demo: $(INSTALLED) ## train and compare on a small real corpus (DATA=folder or recipe name for another)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo/run.sh $(DATA)
 
+# One process a core, a file in one process: the tests of a file share trained models.
 test: $(INSTALLED) ## run the tests (what needs a GPU or minutes is skipped, and listed)
-	$(BIN)/python -m pytest
-
-test-slow: $(INSTALLED) ## run the tests that take minutes as well
-	$(BIN)/python -m pytest --slow
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check .

@@ -30,6 +30,6 @@ setup(
         "subword-nmt==0.3.8",
     ],
     extras_require={
-        "dev": ["pytest>=8,<10", "ruff>=0.8,<1", "mypy>=1.13,<3"],
+        "dev": ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff>=0.8,<1", "mypy>=1.13,<3"],
     },
 )
