@@ -173,7 +173,6 @@ def extract_dataset(
         done += len(indices)
         bar.log({"sentences": done, "sentences/s": round(done / (time.perf_counter() - started))})
     model.cpu()
-    model.cpu()
     seconds = time.perf_counter() - started
     logger.info(f"{name}: {done:,} sentences read in {seconds:.1f} s ({done / seconds:.0f} sentences/s)")
     return AttentionPositions.of(found)
