@@ -17,6 +17,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["iel_fairseq", "iel_fairseq.*"]),
+    entry_points={"console_scripts": ["iel = iel_fairseq.cli:main"]},
     python_requires=">=3.11,<3.13",
     install_requires=[
         # fairseq 0.12.2 itself does not install on Python 3.11; this distribution has the same module, with wheels.

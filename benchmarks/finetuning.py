@@ -15,11 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import torch
 from fairseq import checkpoint_utils
 
 import iel_fairseq
-from iel_fairseq.attention_store import extract_dataset
 from iel_fairseq.dataset import CompleteLanguagePairDataset
+from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import load_extractor
 
 BIN = Path(sys.executable).parent
@@ -33,7 +34,8 @@ def write_enhanced_text(data: Path, checkpoint: Path, folder: Path) -> tuple[Pat
     task.load_dataset("train")
     dataset = CompleteLanguagePairDataset(task.dataset("train"))
     extractor = load_extractor(str(checkpoint), task)
-    found = extract_dataset(dataset, extractor, name="train", device="cpu", max_tokens=4000, log_format="none")
+    extraction = DatasetExtraction(dataset, "train", extractor, torch.device("cpu"), log_format="none")
+    found = extraction.positions(range(len(dataset)))
     with open(folder / f"train.{source}", "w") as enhanced, open(folder / f"train.{target}", "w") as plain:
         for index, positions in enumerate(found):
             x = task.source_dictionary.string(dataset.src[index]).split()

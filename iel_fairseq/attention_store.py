@@ -1,178 +1,276 @@
-"""Attention positions of a whole data set: extracted once, kept on disk."""
+"""Attention positions of a data set on disk: sharded while they are extracted, memory-mapped afterwards.
+
+A store is a folder::
+
+    attention_positions.SPLIT.KEY/
+      manifest.json         what was asked for, what came out, checksums; written last: with it the store is whole
+      positions.{bin,idx}   fairseq's memory-mapped indexed data set, one small integer for each attention word
+      lock                  byte K is locked by the process that extracts shard K
+      shards/K.npz          finished shards, until all are there
+
+Any number of processes, on machines that share the folder, may fill the same store: each takes shards that nobody
+holds, and takes over those of a process that died. Nothing passes between them but these files.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import logging
 import os
+import shutil
 import time
-import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, TypeAlias
 
 import numpy as np
 import torch
-from fairseq.data import LanguagePairDataset, data_utils
-from fairseq.logging import progress_bar
+from fairseq.data import LanguagePairDataset, ListDataset
+from fairseq.data.indexed_dataset import MMapIndexedDataset
 
-from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B, extract_attention_words
-from iel_fairseq.extractor import Extractor
+from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B
+from iel_fairseq.errors import IELError
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
+"""To be raised when the files, or what Algorithm 1 finds, change."""
+SHARD_SENTENCES = 8192
+"""What a killed extraction loses at most."""
 
+Extract = Callable[[range], list[np.ndarray]]
 
-@dataclass(frozen=True)
-class AttentionPositions(Sequence):
-    """The attention positions of every sentence of a data set, in its order.
-
-    Attributes:
-        positions: ``(words,)``, uint16, or uint32 where a position needs it: all sentences, one behind the other
-        offsets: int64 ``(sentences + 1,)``, where each sentence begins and ends
-    """
-
-    positions: np.ndarray
-    offsets: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-    def __getitem__(self, index):
-        return self.positions[self.offsets[index] : self.offsets[index + 1]]
-
-    @property
-    def words(self) -> np.ndarray:
-        """The number of attention words of each sentence, int64 ``(sentences,)``."""
-        return np.diff(self.offsets)
-
-    @classmethod
-    def of(cls, sentences: Sequence[np.ndarray]) -> AttentionPositions:
-        """Pack the positions of *sentences*, each int ``(J,)``."""
-        offsets = np.cumsum([0, *(len(sentence) for sentence in sentences)], dtype=np.int64)
-        positions = np.concatenate([np.empty(0, dtype=np.int64), *sentences])
-        small = positions.max(initial=0) <= np.iinfo(np.uint16).max
-        return cls(positions.astype(np.uint16 if small else np.uint32), offsets)
+AttentionPositions: TypeAlias = MMapIndexedDataset | ListDataset
+"""For each sentence its attention positions, int64 ``(J,)``, 1-based; ``sizes`` holds their numbers."""
 
 
 def source_fingerprint(dataset: LanguagePairDataset) -> str:
     """SHA-256 over the source tokens of *dataset*, in hexadecimal."""
     digest = hashlib.sha256()
     for index in range(len(dataset)):
-        tokens = dataset.src[index].numpy().astype(np.int32)
+        tokens = dataset.src[index].numpy().astype("<i4")
         digest.update(len(tokens).to_bytes(4, "little") + tokens.tobytes())
     return digest.hexdigest()
 
 
-def store_path(folder: str, split: str, manifest: dict) -> str:
-    """The file for *split*: its name changes with everything that changes its content."""
-    key = hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()[:16]
-    return os.path.join(folder, f"attention_positions.{split}.{key}.npz")
-
-
-def store_manifest(
+def store_request(
     dataset: LanguagePairDataset, extractor_sha256: str, layer: int | None, heads: Sequence[int] | None
 ) -> dict:
-    """All that decides the attention positions of *dataset*."""
+    """Everything that decides what the attention positions of *dataset* are; plain JSON data."""
     return {
         "format": FORMAT,
         "extractor_sha256": extractor_sha256,
         "source_sha256": source_fingerprint(dataset),
         "sentences": len(dataset),
+        "dtype": "uint16" if np.max(dataset.src_sizes, initial=0) <= np.iinfo(np.uint16).max else "int32",
         "layer": layer,
         "heads": None if heads is None else list(heads),
         "max_len": [MAX_LEN_A, MAX_LEN_B],
     }
 
 
-def read_store(path: str, manifest: dict) -> AttentionPositions | None:
-    """The attention positions at *path*, or None where there are none that answer to *manifest*."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            if json.loads(str(stored["manifest"])) != manifest:
-                return None
-            found = AttentionPositions(stored["positions"], stored["offsets"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile, EOFError):
-        logger.warning(f"{path}: damaged; the attention positions are extracted again")
-        return None
-    return found if len(found) == manifest["sentences"] else None
+class AttentionStore:
+    """The attention positions of one split, read by one extractor in one way.
 
-
-def write_store(path: str, manifest: dict, found: AttentionPositions) -> None:
-    """Write under a temporary name, then rename: nobody reads half a store."""
-    temporary = f"{path}.{os.getpid()}.part"
-    try:
-        with open(temporary, "wb") as file:
-            np.savez(file, positions=found.positions, offsets=found.offsets, manifest=json.dumps(manifest))
-        os.replace(temporary, path)
-    except OSError as error:
-        logger.warning(
-            f"{path}: cannot be written ({error.strerror}); the attention positions are used, "
-            f"and will have to be extracted again next time"
-        )
-
-
-def extract_dataset(
-    dataset: LanguagePairDataset,
-    extractor: Extractor,
-    *,
-    name: str,
-    device: torch.device,
-    max_tokens: int,
-    layer: int | None = None,
-    heads: Sequence[int] | None = None,
-    log_format: str | None = None,
-    log_interval: int = 100,
-) -> AttentionPositions:
-    """Run Algorithm 1 over every sentence of *dataset*. Its target side is not read.
-
-    A source that is longer than the extractor can read gets no attention words, and the log counts such sources.
-
-    Args:
-        dataset: with plain sources
-        extractor: moved to *device*, and back to the CPU at the end
-        name: of the split, for the progress bar and the log
-        device: where to extract
-        max_tokens: source tokens in a batch, padding included
-        layer: as :func:`~iel_fairseq.attention_words.extract_attention_words` has it
-        heads: likewise
-        log_format: fairseq's, for the progress bar
-        log_interval: likewise
+    A store for anything else lies in another folder, named after a hash of what is asked for.
     """
-    model = extractor.model.to(device)
-    lengths = np.asarray(dataset.src_sizes, dtype=np.int64)
-    too_long = int((lengths > model.encoder.max_positions()).sum())
-    if too_long:
-        logger.warning(
-            f"{name}: {too_long} sources are longer than the extractor can read "
-            f"({model.encoder.max_positions()} tokens) and get no attention words"
-        )
-    order = np.argsort(-lengths, kind="stable")  # longest first: out of memory at once or never
-    batches = data_utils.batch_by_size(
-        order,
-        num_tokens_fn=lengths.__getitem__,
-        num_tokens_vec=lengths[order],
-        max_tokens=max(max_tokens, int(lengths.max(initial=0))),
-    )
-    bar = progress_bar.progress_bar(
-        batches, log_format=log_format, log_interval=log_interval, prefix=f"attention words of {name}"
-    )
-    found: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(dataset)
-    done = 0
-    started = time.perf_counter()
-    for indices in bar:
-        batch = dataset.collater([{"id": int(i), "source": dataset.src[i], "target": None} for i in indices])
-        src_tokens = batch["net_input"]["src_tokens"].to(device)
-        words = extract_attention_words(model, src_tokens, layer=layer, heads=heads)
-        positions = words.positions.cpu().numpy()
-        for index, row, count in zip(batch["id"].tolist(), positions, words.lengths.tolist(), strict=True):
-            found[index] = row[:count]
-        done += len(indices)
-        bar.log({"sentences": done, "sentences/s": round(done / (time.perf_counter() - started))})
-    model.cpu()
-    seconds = time.perf_counter() - started
-    logger.info(f"{name}: {done:,} sentences read in {seconds:.1f} s ({done / seconds:.0f} sentences/s)")
-    return AttentionPositions.of(found)
+
+    def __init__(self, parent: str, split: str, request: dict, shard_sentences: int = SHARD_SENTENCES):
+        """
+        Args:
+            parent: folder in which stores are kept
+            split: name of the split
+            request: :func:`store_request` of it
+            shard_sentences: sentences of a shard
+        """
+        key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
+        self.path = os.path.join(parent, f"attention_positions.{split}.{key}")
+        self.request = request
+        count = request["sentences"]
+        self.shards = [range(i, min(i + shard_sentences, count)) for i in range(0, count, shard_sentences)]
+
+    def open(self) -> AttentionPositions | None:
+        """The attention positions; None where the store is not whole, or is damaged, which is logged.
+
+        Raises:
+            IELError: the store in this place is of something else
+        """
+        if not os.path.exists(self._file("manifest.json")):
+            return None
+        try:
+            with open(self._file("manifest.json"), encoding="utf-8") as file:
+                manifest = json.load(file)
+            for name, asked in self.request.items():
+                if manifest[name] != asked:
+                    raise IELError(
+                        f"{self.path}: this store's {name} is {manifest[name]}, not {asked}; remove the folder, "
+                        f"and the attention positions are extracted again"
+                    )
+            if any(_crc32(self._file(name)) != checksum for name, checksum in manifest["crc32"].items()):
+                raise ValueError("checksum")
+        except (ValueError, KeyError, TypeError, FileNotFoundError):
+            logger.warning(f"{self.path}: damaged; the attention positions are extracted again")
+            return None
+        except OSError as error:
+            raise IELError(f"{self.path}: the store cannot be read ({error.strerror})") from error
+        if manifest["words"] == 0:  # an empty file cannot be mapped
+            nothing = torch.empty(0, dtype=torch.int64)
+            return ListDataset([nothing] * manifest["sentences"], np.zeros(manifest["sentences"], dtype=np.int32))
+        return MMapIndexedDataset(self._file("positions"))
+
+    def fill(self, extract: Extract) -> AttentionPositions:
+        """Extract what is missing, together with whoever else fills the same store, and wait for the whole.
+
+        Args:
+            extract: gives the attention positions of a range of sentences, each int ``(J,)``, in their order
+
+        Raises:
+            IELError: the store cannot be written
+        """
+        found = self._fill(extract, range(len(self.shards)), wait=True)
+        assert found is not None
+        return found
+
+    def fill_share(self, extract: Extract, num_shards: int, shard_id: int) -> AttentionPositions | None:
+        """Extract every *num_shards*-th shard from the *shard_id*-th on, and wait for nobody.
+
+        Returns:
+            the attention positions; None as long as others have not finished their shares
+
+        Raises:
+            IELError: the store cannot be written
+        """
+        return self._fill(extract, range(shard_id, len(self.shards), num_shards), wait=False)
+
+    def _fill(self, extract: Extract, share: range, wait: bool) -> AttentionPositions | None:
+        found = self.open()
+        if found is not None:
+            return found
+        try:
+            os.makedirs(self._file("shards"), exist_ok=True)
+            with open(self._file("lock"), "ab") as lock:
+                return self._fill_together(lock, extract, share, wait)
+        except OSError as error:
+            raise IELError(
+                f"{self.path}: the attention positions cannot be stored ({error.strerror}); "
+                f"give a folder that can be written with --attn-store"
+            ) from error
+
+    def _fill_together(self, lock: IO, extract: Extract, share: range, wait: bool) -> AttentionPositions | None:
+        whole = len(self.shards)  # the number of the lock on the store itself
+        with _locked(lock, whole) as ours:
+            if ours and self.open() is None:
+                self._remove("manifest.json")  # damaged, or not there
+        told = False
+        while True:
+            for shard in share:
+                with _locked(lock, shard) as ours:
+                    # With the manifest there, a shard that is missing has been used, and is not needed again.
+                    if ours and not self._finished(shard) and not os.path.exists(self._file("manifest.json")):
+                        self._write_shard(shard, extract(self.shards[shard]))
+            with _locked(lock, whole) as ours:
+                if ours and all(self._finished(shard) for shard in range(whole)):
+                    self._assemble()
+            found = self.open()
+            if found is not None:
+                return found
+            missing = [shard for shard in range(whole) if not self._finished(shard)]
+            if not wait and missing and not set(missing) & set(share):
+                logger.info(f"{self.path}: this share is finished; {len(missing)} of {whole} shards are missing")
+                return None
+            if missing and not told:
+                logger.info(f"{self.path}: waiting for other processes that extract {len(missing)} shards")
+                told = True
+            time.sleep(0.2)
+
+    def _finished(self, shard: int) -> bool:
+        return os.path.exists(self._shard_file(shard))
+
+    def _write_shard(self, shard: int, found: list[np.ndarray]) -> None:
+        temporary = f"{self._shard_file(shard)}.part"
+        sizes = np.array([len(positions) for positions in found], dtype=np.int32)
+        positions = np.concatenate([np.empty(0, dtype=self.request["dtype"]), *found]).astype(self.request["dtype"])
+        with open(temporary, "wb") as file:
+            np.savez(file, sizes=sizes, positions=positions)  # a zip file, which holds checksums
+        os.replace(temporary, self._shard_file(shard))
+
+    def _read_shard(self, shard: int) -> tuple[np.ndarray, np.ndarray]:
+        """Sizes and positions of a finished shard.
+
+        Raises:
+            IELError: it is damaged
+        """
+        path = self._shard_file(shard)
+        try:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
+                sizes, positions = stored["sizes"], stored["positions"]
+            if (len(sizes), sizes.sum()) != (len(self.shards[shard]), len(positions)):
+                raise ValueError("not the shard of these sentences")
+        except Exception as error:  # numpy and zipfile raise many kinds
+            raise IELError(f"{path}: damaged") from error
+        return sizes, positions
+
+    def _assemble(self) -> None:
+        """Join the finished shards; a damaged one is removed instead, to be extracted again."""
+        dtype = np.dtype(self.request["dtype"])
+        all_sizes = [np.empty(0, dtype=np.int32)]
+        with open(self._file("positions.bin.part"), "wb") as file:
+            for shard in range(len(self.shards)):
+                try:
+                    sizes, positions = self._read_shard(shard)
+                except IELError as error:
+                    logger.warning(f"{error}; its sentences are extracted again")
+                    os.remove(self._shard_file(shard))
+                    return
+                all_sizes.append(sizes)
+                file.write(positions.tobytes())
+        sizes = np.concatenate(all_sizes)
+        with MMapIndexedDataset.Index.writer(self._file("positions.idx.part"), dtype.type) as index:
+            index.write(sizes.tolist())  # as Python's integers, for whose sum fairseq has room
+        for name in ("positions.bin", "positions.idx"):  # new files: somebody may have mapped the old ones
+            os.replace(self._file(f"{name}.part"), self._file(name))
+        manifest = {
+            **self.request,
+            "words": int(sizes.sum()),
+            "sentences_without_words": int((sizes == 0).sum()),
+            "crc32": {name: _crc32(self._file(name)) for name in ("positions.bin", "positions.idx")},
+        }
+        with open(self._file("manifest.json.part"), "w", encoding="utf-8") as file:
+            json.dump(manifest, file, indent=2)
+        os.replace(self._file("manifest.json.part"), self._file("manifest.json"))
+        shutil.rmtree(self._file("shards"), ignore_errors=True)
+
+    def _file(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+    def _shard_file(self, shard: int) -> str:
+        return self._file(os.path.join("shards", f"{shard:05}.npz"))
+
+    def _remove(self, name: str) -> None:
+        if os.path.exists(self._file(name)):
+            os.remove(self._file(name))
+
+
+@contextmanager
+def _locked(lock: IO, byte: int) -> Iterator[bool]:
+    """Whether this process got the lock on *byte*, without waiting. The system lets go of a dead process's locks."""
+    try:
+        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
+    except (BlockingIOError, PermissionError):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        fcntl.lockf(lock, fcntl.LOCK_UN, 1, byte)
+
+
+def _crc32(path: str) -> int:
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            checksum = zlib.crc32(block, checksum)
+    return checksum

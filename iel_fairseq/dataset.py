@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
-import torch
 from fairseq.data import LanguagePairDataset, data_utils
 
+from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.enhanced_source import enhance_batch, enhanced_length
 
 
@@ -61,7 +59,7 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
     def __init__(
         self,
         plain: LanguagePairDataset,
-        attention_positions: Sequence[np.ndarray],
+        attention_positions: AttentionPositions,
         *,
         attn_positions: bool,
         limit: int,
@@ -69,11 +67,11 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
         """
         Args:
             plain: the data set to enhance
-            attention_positions: for each sentence of *plain* its attention positions, 1-based, int ``(J,)``
+            attention_positions: those of each sentence of *plain*
             attn_positions: give attention words the positions they were read from
             limit: longest enhanced source, with ``</s>``, that the encoder can read
         """
-        words = np.array([len(positions) for positions in attention_positions], dtype=np.int64)
+        words = np.asarray(attention_positions.sizes, dtype=np.int64)
         plain_sizes = np.asarray(plain.src_sizes, dtype=np.int64)
         sizes = enhanced_length(plain_sizes, words, limit)
         super().__init__(plain, sizes)
@@ -85,7 +83,7 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
 
     def __getitem__(self, index):
         item = super().__getitem__(index)
-        item["attention_positions"] = torch.from_numpy(self.attention_positions[index].astype(np.int64))
+        item["attention_positions"] = self.attention_positions[index]
         return item
 
     def collater(self, samples, pad_to_length=None):

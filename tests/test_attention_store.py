@@ -1,146 +1,267 @@
-"""Extraction of a whole data set, and the store that keeps it (DESIGN lines 1, 5, 13a)."""
+"""The store: whole or not there, whoever fills it and whatever happens to them."""
 
 from __future__ import annotations
 
+import json
 import logging
+import multiprocessing
+import os
+import pickle
+import signal
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from fairseq.data import LanguagePairDataset
-from test_attention_words import sentences
-from tiny_models import EOS, batch, make_fconv, make_task, make_transformer
+from fairseq.data.indexed_dataset import MMapIndexedDataset
+from test_extraction import dataset_of
 
-from iel_fairseq.attention_store import (
-    AttentionPositions,
-    extract_dataset,
-    read_store,
-    source_fingerprint,
-    store_manifest,
-    store_path,
-    write_store,
-)
-from iel_fairseq.attention_words import extract_attention_words
-from iel_fairseq.dataset import CompleteLanguagePairDataset
-from iel_fairseq.extractor import Extractor
+from iel_fairseq.attention_store import AttentionStore, source_fingerprint, store_request
+from iel_fairseq.errors import IELError
+
+TEXTS = [[4 + i % 5] * (i % 7) for i in range(50)]
+FOUND = [np.arange(1, i % 7 + 1) for i in range(50)]
+SHARD = 8  # seven shards, the last of two sentences
 
 
-class Untouchable:
-    """A target side that must not be read."""
-
-    def __init__(self, size: int):
-        self.size = size
-
-    def __len__(self):
-        return self.size
-
-    def __getitem__(self, index):
-        raise AssertionError("extraction read the target")
+def request(texts=TEXTS, extractor="ab" * 32, layer=None, heads=None) -> dict:
+    return store_request(dataset_of(texts), extractor, layer, heads)
 
 
-def dataset_of(texts: list[list[int]], **options) -> CompleteLanguagePairDataset:
-    dictionary = make_task().source_dictionary
-    src = [torch.tensor([*text, EOS]) for text in texts]
-    sizes = [len(text) + 1 for text in texts]
-    return CompleteLanguagePairDataset(
-        LanguagePairDataset(src, sizes, dictionary, Untouchable(len(src)), sizes, dictionary, **options)
-    )
+def store_in(folder: Path, **options) -> AttentionStore:
+    return AttentionStore(str(folder), "train", request(**options), shard_sentences=SHARD)
 
 
-def extract(dataset, model, max_tokens=40) -> AttentionPositions:
-    extractor = Extractor(model, path="model.pt", sha256="0" * 64, round=0)
-    return extract_dataset(
-        dataset, extractor, name="train", device=torch.device("cpu"), max_tokens=max_tokens, log_format="none"
-    )
+class Extraction:
+    """Gives FOUND, and notes in *log*, a file, which shards it was asked for and by whom."""
+
+    def __init__(self, log: Path, seconds: float = 0, die_at: int | None = None):
+        self.log, self.seconds, self.die_at = log, seconds, die_at
+
+    def __call__(self, sentences: range) -> list[np.ndarray]:
+        with open(self.log, "a") as file:
+            file.write(f"{os.getpid()} {sentences.start}\n")
+        if sentences.start == self.die_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(self.seconds)
+        return FOUND[sentences.start : sentences.stop]
+
+    def shards(self) -> list[int]:
+        return [int(line.split()[1]) for line in self.log.read_text().splitlines()]
 
 
-@pytest.mark.parametrize("make", [make_transformer, make_fconv])
-@pytest.mark.parametrize("left_pad_source", [True, False])
-def test_every_sentence_is_extracted_as_if_alone_in_the_order_of_the_data_set(make, left_pad_source):
-    model = make(max_positions=24)  # short, for speed: 23 words at most are generated
-    texts = sentences(31, seed=4)
-    np.random.default_rng(0).shuffle(texts)
-    texts[5] = []
-    for max_tokens in (1, 40, 1000):
-        found = extract(dataset_of(texts, left_pad_source=left_pad_source), model, max_tokens)
-        assert len(found) == 31
-        assert len(found[5]) == 0
-        for index, text in enumerate(texts):
-            alone = extract_attention_words(model, batch(text))
-            assert found[index].tolist() == alone.positions[0].tolist()
-
-
-def test_source_that_the_extractor_cannot_read_gets_no_words_and_is_counted(caplog):
-    model = make_transformer(max_positions=8)
-    with caplog.at_level(logging.WARNING):
-        found = extract(dataset_of([[4] * 7, [5] * 8, [6]]), model)
-    assert [len(found[i]) > 0 for i in range(3)] == [True, False, True]
-    assert "train: 1 sources are longer than the extractor can read (8 tokens)" in caplog.text
-
-
-def test_positions_are_small_integers():
-    packed = AttentionPositions.of([np.array([1, 65535]), np.array([], dtype=int), np.array([3])])
-    assert packed.positions.dtype == np.uint16
-    assert [sentence.tolist() for sentence in packed] == [[1, 65535], [], [3]]
-    assert packed.words.tolist() == [2, 0, 1]
-    assert AttentionPositions.of([np.array([65536])]).positions.dtype == np.uint32
-    assert len(AttentionPositions.of([])) == 0
+def content(store: AttentionStore) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(store.path).iterdir() if path.name != "lock"}
 
 
 @pytest.fixture
-def stored(tmp_path):
-    dataset = dataset_of([[4, 5], [6]])
-    manifest = store_manifest(dataset, "ab" * 32, None, None)
-    found = AttentionPositions.of([np.array([2, 1, 1]), np.array([1])])
-    path = store_path(str(tmp_path), "train", manifest)
-    write_store(path, manifest, found)
-    return path, manifest, found
+def whole(tmp_path) -> AttentionStore:
+    store = store_in(tmp_path / "whole")
+    store.fill(Extraction(tmp_path / "log"))
+    return store
 
 
-def test_store_gives_back_what_was_written(stored, tmp_path):
-    path, manifest, found = stored
-    again = read_store(path, manifest)
-    assert [sentence.tolist() for sentence in again] == [sentence.tolist() for sentence in found]
-    assert [file.name for file in tmp_path.iterdir()] == [path.rpartition("/")[2]]  # nothing temporary is left
+@pytest.fixture
+def expected(whole) -> dict[str, bytes]:
+    return content(whole)
 
 
-def test_store_of_other_data_extractor_or_options_is_another_file(stored):
-    path, manifest, _ = stored
+def start(target, *arguments) -> multiprocessing.Process:
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process.start()
+    return process
+
+
+def test_what_was_extracted_is_given_back_mapped(whole, tmp_path):
+    found = whole.open()
+    assert isinstance(found, MMapIndexedDataset)
+    assert [positions.tolist() for positions in found] == [positions.tolist() for positions in FOUND]
+    assert found.sizes.tolist() == [len(positions) for positions in FOUND]
+    words = sum(map(len, FOUND))
+    assert (Path(whole.path) / "positions.bin").stat().st_size == 2 * words  # two bytes a word
+    assert sorted(content(whole)) == ["manifest.json", "positions.bin", "positions.idx"]  # nothing temporary is left
+    assert len(pickle.loads(pickle.dumps(found))) == 50  # as data-loader workers may want it
+    again = Extraction(tmp_path / "again")
+    whole.fill(again)
+    assert not again.log.exists()
+
+
+def test_manifest_says_what_it_is(whole):
+    manifest = json.loads((Path(whole.path) / "manifest.json").read_text())
+    assert manifest.items() >= request().items()
+    assert manifest["words"] == sum(map(len, FOUND))
+    assert manifest["sentences_without_words"] == 8
+
+
+def test_positions_beyond_two_bytes(tmp_path):
+    small, large = [request([[4] * length])["dtype"] for length in (65_534, 65_535)]
+    assert (small, large) == ("uint16", "int32")
+    store = AttentionStore(str(tmp_path), "train", request([[4] * 70_000]))
+    assert store.fill(lambda _: [np.array([70_000, 1])])[0].tolist() == [70_000, 1]
+
+
+@pytest.mark.parametrize("texts", [[], [[]], [[4], [5]]])
+def test_no_attention_word_at_all(tmp_path, texts):
+    store = AttentionStore(str(tmp_path), "train", request(texts))
+    found = store.fill(lambda sentences: [np.empty(0, dtype=np.int64)] * len(sentences))
+    assert found.sizes.tolist() == [0] * len(texts)
+    assert [positions.tolist() for positions in found] == [[]] * len(texts)
+    assert len(store.open()) == len(texts)
+
+
+def test_store_of_other_data_extractor_or_options_lies_elsewhere(tmp_path):
     others = [
-        store_manifest(dataset_of([[4, 5], [7]]), "ab" * 32, None, None),
-        store_manifest(dataset_of([[4], [5, 6]]), "ab" * 32, None, None),
-        store_manifest(dataset_of([[4, 5], [6]]), "cd" * 32, None, None),
-        store_manifest(dataset_of([[4, 5], [6]]), "ab" * 32, 0, None),
-        store_manifest(dataset_of([[4, 5], [6]]), "ab" * 32, None, [1]),
+        request([*TEXTS[:-1], [9]]),
+        request(TEXTS[::-1]),
+        request(extractor="cd" * 32),
+        request(layer=0),
+        request(heads=[1]),
     ]
-    folder = path.rpartition("/")[0]
-    assert len({store_path(folder, "train", other) for other in [manifest, *others]}) == 6
-    for other in others:
-        assert read_store(path, other) is None  # not even when it is put in the wrong place
-    assert store_manifest(dataset_of([[4, 5], [6]]), "ab" * 32, None, None) == manifest
+    paths = {AttentionStore(str(tmp_path), "train", other).path for other in [request(), *others]}
+    assert len(paths) == 6
+    assert AttentionStore(str(tmp_path), "valid", request()).path not in paths
+    assert AttentionStore(str(tmp_path), "train", request()).path in paths
 
 
-@pytest.mark.parametrize("damage", [b"", b"not a store", None])
-def test_damaged_store_is_extracted_again(stored, damage, caplog):
-    path, manifest, _ = stored
-    whole = Path(path).read_bytes()
-    with open(path, "wb") as file:
-        file.write(whole[: len(whole) // 2] if damage is None else damage)
-    assert read_store(path, manifest) is None
-    assert "damaged" in caplog.text
-
-
-def test_missing_store(tmp_path):
-    assert read_store(str(tmp_path / "none.npz"), {"sentences": 1}) is None
-
-
-def test_folder_that_cannot_be_written_loses_nothing(stored, tmp_path, caplog):
-    _, manifest, found = stored
-    write_store(str(tmp_path / "no" / "folder.npz"), manifest, found)
-    assert "cannot be written" in caplog.text
+def test_store_put_in_the_wrong_place_is_refused_in_one_line(whole, tmp_path):
+    other = store_in(tmp_path / "whole", layer=1)
+    os.rename(whole.path, other.path)
+    with pytest.raises(IELError, match=r"this store's layer is None, not 1; remove the folder") as error:
+        other.fill(Extraction(tmp_path / "log"))
+    assert "\n" not in str(error.value)
 
 
 def test_fingerprint_is_of_tokens_and_their_borders():
     assert source_fingerprint(dataset_of([[4], [5]])) != source_fingerprint(dataset_of([[4, 5]]))
     assert source_fingerprint(dataset_of([[4], [5]])) == source_fingerprint(dataset_of([[4], [5]]))
+
+
+@pytest.mark.parametrize("die_at", [0, 24, 48])
+def test_killed_and_started_again_it_redoes_the_shard_in_hand_only(tmp_path, expected, die_at):
+    store = store_in(tmp_path)
+    killed = Extraction(tmp_path / "killed", die_at=die_at)
+    process = start(store.fill, killed)
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    assert store.open() is None
+    again = Extraction(tmp_path / "again")
+    store.fill(again)
+    assert again.shards() == list(range(die_at, 50, SHARD))
+    assert content(store) == expected
+
+
+def test_killed_while_joining_the_shards(tmp_path, expected, monkeypatch):
+    original = os.replace
+    for survivors in range(11):  # seven shards and three files are renamed; each in its turn is the last
+        store = store_in(tmp_path / str(survivors))
+        left = iter(range(survivors))
+
+        def dying(*arguments, left=left):
+            if next(left, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*arguments)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", dying)
+            process = start(store.fill, Extraction(tmp_path / "log"))
+            process.join()
+        assert process.exitcode == (-signal.SIGKILL if survivors < 10 else 0)
+        store.fill(Extraction(tmp_path / "log"))
+        assert content(store) == expected
+
+
+def test_several_at_once_share_the_work(tmp_path, expected):
+    store = store_in(tmp_path)
+    extraction = Extraction(tmp_path / "together", seconds=0.1)
+    processes = [start(store.fill, extraction) for _ in range(3)]
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    assert sorted(extraction.shards()) == list(range(0, 50, SHARD))  # none twice
+    assert len({line.split()[0] for line in extraction.log.read_text().splitlines()}) == 3
+    assert content(store) == expected
+
+
+def test_the_shard_of_one_that_died_is_taken_over(tmp_path, expected):
+    store = store_in(tmp_path)
+    together = tmp_path / "together"
+    doomed = start(store.fill, Extraction(together, seconds=60))  # holds the first shard, for long
+    while not together.exists():
+        time.sleep(0.01)
+    other = start(store.fill, Extraction(together))
+    while len(together.read_text().splitlines()) < 7:
+        time.sleep(0.01)
+    time.sleep(0.5)
+    assert other.is_alive()  # it waits for the first
+    doomed.kill()
+    other.join(timeout=10)
+    assert other.exitcode == 0
+    assert content(store) == expected
+
+
+def test_shares_on_machines_that_have_only_the_folder_in_common(tmp_path, expected, caplog):
+    store = store_in(tmp_path)
+    extractions = [Extraction(tmp_path / f"share{i}") for i in range(3)]
+    with caplog.at_level(logging.INFO):
+        assert store.fill_share(extractions[2], 3, 2) is None
+    assert "this share is finished; 5 of 7 shards are missing" in caplog.text
+    assert store.fill_share(extractions[0], 3, 0) is None
+    assert store.fill_share(extractions[1], 3, 1) is not None
+    assert [extraction.shards() for extraction in extractions] == [[0, 24, 48], [8, 32], [16, 40]]
+    assert content(store) == expected
+
+
+@pytest.mark.parametrize("damage", ["empty", "truncated", "altered", "other"])
+def test_damaged_shard_is_found_out_and_redone(tmp_path, expected, damage, caplog):
+    store = store_in(tmp_path)
+    store.fill_share(Extraction(tmp_path / "log"), 7, 3)
+    shard = Path(store.path) / "shards" / "00003.npz"
+    data = bytearray(shard.read_bytes())
+    if damage == "altered":
+        data[-200] ^= 1
+    elif damage == "other":
+        store.fill_share(Extraction(tmp_path / "log"), 7, 6)
+        data = (shard.parent / "00006.npz").read_bytes()
+    shard.write_bytes({"empty": b"", "truncated": data[:300]}.get(damage, data))
+    again = Extraction(tmp_path / "again")
+    store.fill(again)
+    assert again.shards()[-1] == 24
+    assert "00003.npz: damaged; its sentences are extracted again" in caplog.text
+    assert content(store) == expected
+
+
+def test_whatever_byte_of_a_shard_is_altered_the_store_is_right(tmp_path, expected):
+    store = store_in(tmp_path)
+    store.fill_share(Extraction(tmp_path / "log"), 2, 0)
+    shard = Path(store.path) / "shards" / "00000.npz"
+    good = shard.read_bytes()
+    for place in range(len(good)):
+        shard.write_bytes(good[:place] + bytes([good[place] ^ 0xFF]) + good[place + 1 :])
+        try:
+            sizes, positions = store._read_shard(0)
+        except IELError:
+            continue
+        assert (sizes.tolist(), positions.tolist()) == ([0, 1, 2, 3, 4, 5, 6, 0], np.concatenate(FOUND[:8]).tolist())
+
+
+@pytest.mark.parametrize("file", ["manifest.json", "positions.bin", "positions.idx"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "altered"])
+def test_damaged_store_is_extracted_again(whole, tmp_path, expected, file, damage, caplog):
+    path = Path(whole.path) / file
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes({"empty": b"", "truncated": data[: len(data) // 2]}.get(damage, data))
+    again = Extraction(tmp_path / "again")
+    whole.fill(again)
+    assert len(again.shards()) == 7
+    assert content(whole) == expected
+    assert ("damaged" in caplog.text) == ((file, damage) != ("manifest.json", "missing"))
+
+
+def test_store_in_a_place_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(IELError, match=r"cannot be stored \(Not a directory\)"):
+        store_in(tmp_path / "file").fill(Extraction(tmp_path / "log"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fairseq.data import LanguagePairDataset, data_utils
+from fairseq.data import LanguagePairDataset, ListDataset, data_utils
 from tiny_models import EOS, PAD, make_task
 
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
@@ -26,8 +26,12 @@ def plain_dataset(sources=SOURCES, targets=TARGETS, **options) -> LanguagePairDa
     return LanguagePairDataset(src, src_sizes, dictionary, tgt, tgt_sizes, dictionary, **options)
 
 
+def attention_positions(rows: list[list[int]]) -> ListDataset:
+    return ListDataset([torch.tensor(row, dtype=torch.int64) for row in rows], np.array([len(row) for row in rows]))
+
+
 def enhanced_dataset(attn_positions: bool = True, limit: int = 100, **options) -> AttnEnhancedDataset:
-    positions = [np.array(row, dtype=np.uint16) for row in POSITIONS]
+    positions = attention_positions(POSITIONS)
     return AttnEnhancedDataset(plain_dataset(**options), positions, attn_positions=attn_positions, limit=limit)
 
 
@@ -114,7 +118,7 @@ def test_no_sentence_is_lost_to_batching(size, make):
     plain = plain_dataset(rows, rows)
     dataset = CompleteLanguagePairDataset(plain)
     if make == "enhanced":
-        dataset = AttnEnhancedDataset(plain, [np.array([1])] * size, attn_positions=False, limit=99)
+        dataset = AttnEnhancedDataset(plain, attention_positions([[1]] * size), attn_positions=False, limit=99)
     indices = dataset.ordered_indices()
     batches = dataset.batch_by_size(indices, max_tokens=500, required_batch_size_multiple=8)
     assert np.concatenate(batches).tolist() == indices.tolist()

@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass, field, replace
 from typing import Any, List, Optional  # the spelling that fairseq can read
 
+import numpy as np
 import torch
 from fairseq import utils
 from fairseq.models.lstm import LSTMEncoder
@@ -14,19 +15,13 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import II
 
-from iel_fairseq.attention_store import (
-    AttentionPositions,
-    extract_dataset,
-    read_store,
-    store_manifest,
-    store_path,
-    write_store,
-)
+from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.attention_words import extract_attention_words
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
 from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint
 from iel_fairseq.errors import IELError
+from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.source_positions import accept_source_positions
 from iel_fairseq.two_passes import max_len_from, point_into_plain_source
@@ -49,6 +44,9 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     )
     attn_max_tokens: int = field(
         default=8000, metadata={"help": "source tokens in a batch when a data set's attention words are extracted"}
+    )
+    attn_store: Optional[str] = field(
+        default=None, metadata={"help": "folder in which attention positions are kept; default: the data folder"}
     )
     attn_layer: Optional[int] = field(
         default=None,
@@ -228,8 +226,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
         enhanced = AttnEnhancedDataset(plain, positions, attn_positions=self.cfg.attn_positions, limit=self.limit)
         logger.info(
             f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave "
-            f"{positions.words.sum():,} attention words for {len(plain):,} sentences; "
-            f"{(positions.words == 0).sum():,} sentences have none, {enhanced.cut.sum():,} words of "
+            f"{positions.sizes.sum(dtype=np.int64):,} attention words for {len(plain):,} sentences; "
+            f"{(positions.sizes == 0).sum():,} sentences have none, {enhanced.cut.sum():,} words of "
             f"{(enhanced.cut > 0).sum():,} sentences are cut to fit {self.limit} tokens"
         )
         self.datasets[split] = enhanced
@@ -244,27 +242,19 @@ class AttnEnhancedTranslationTask(TranslationTask):
     def _attention_positions(
         self, plain: CompleteLanguagePairDataset, split: str, folder: str, extractor: Extractor
     ) -> AttentionPositions:
-        """From the store, or extracted and stored; among several ranks the first extracts for all."""
-        manifest = store_manifest(plain, extractor.sha256, **self._reading())
-        path = store_path(folder, split, manifest)
-        several = torch.distributed.is_available() and torch.distributed.is_initialized()
-        if several and torch.distributed.get_rank() > 0:
-            torch.distributed.barrier()
-        positions = read_store(path, manifest)
-        if positions is None:
-            positions = extract_dataset(
-                plain,
-                extractor,
-                name=split,
-                device=torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu"),
-                max_tokens=self.cfg.attn_max_tokens,
-                **self._reading(),
-                log_format=self.cfg.log_format,
-                log_interval=self.cfg.log_interval,
-            )
-            write_store(path, manifest, positions)
-        if several and torch.distributed.get_rank() == 0:
-            torch.distributed.barrier()
+        """From the store; what it lacks is extracted first, by all ranks together."""
+        extraction = DatasetExtraction(
+            plain,
+            split,
+            extractor,
+            device=torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu"),
+            max_tokens=self.cfg.attn_max_tokens,
+            **self._reading(),
+            log_format=self.cfg.log_format,
+            log_interval=self.cfg.log_interval,
+        )
+        positions = extraction.store(self.cfg.attn_store or folder).fill(extraction.positions)
+        extractor.model.cpu()  # leave the GPU to the training
         return positions
 
     # --- the model ---------------------------------------------------------------------------------------------

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
@@ -74,7 +73,7 @@ def test_baseline_decodes_in_one_pass_and_says_so(data, trained):
 
 
 def test_extractor_of_the_wrong_language_pair(data, trained, tmp_path):
-    for file in data.glob("*.*"):
+    for file in filter(Path.is_file, data.iterdir()):
         shutil.copy(file, tmp_path / file.name.replace("src-tgt", "tgt-src"))
     output = run(
         *("fairseq-train", tmp_path, "-s", "tgt", "-t", "src", "--save-dir", tmp_path / "save", "--cpu", *IEL),
@@ -184,12 +183,11 @@ def test_decoding_that_two_passes_do_not_support_is_refused(data, trained):
     assert "--attn-layer 0: the checkpoint was trained with None" in message
 
 
-def test_read_only_data_folder_loses_nothing(data, trained, tmp_path):
-    if os.geteuid() == 0:
-        pytest.skip("root may write anywhere")
+def test_store_where_nothing_can_be_written(data, trained, tmp_path):
     baseline, _ = trained("transformer", "baseline")
-    read_only = tmp_path / "bin"
-    shutil.copytree(data, read_only, ignore=shutil.ignore_patterns("attention_positions*"))
-    read_only.chmod(0o500)
-    log = finetune(read_only, tmp_path / "save", "--finetune-from-model", baseline, fails=False)
-    assert "cannot be written" in log
+    (tmp_path / "file").touch()
+    options = ("--finetune-from-model", baseline, "--attn-heads", 0, "--attn-layer", -1)  # a store of its own
+    message = error(finetune(data, tmp_path / "save", *options, "--attn-store", tmp_path / "file"))
+    assert "cannot be stored (Not a directory); give a folder that can be written with --attn-store" in message
+    finetune(data, tmp_path / "save", *options, "--attn-store", tmp_path / "stores", fails=False)
+    assert len(list((tmp_path / "stores").glob("attention_positions.*/manifest.json"))) == 2

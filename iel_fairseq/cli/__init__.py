@@ -1,0 +1,31 @@
+"""The command ``iel``: what fairseq's own commands have no place for. One file a subcommand."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from iel_fairseq.cli import extract
+
+SUBCOMMANDS = {"extract": extract}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``iel SUBCOMMAND ...``."""
+    parser = argparse.ArgumentParser(prog="iel", description="Interpretability-enhanced learning for fairseq.")
+    subparsers = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+    for name, module in SUBCOMMANDS.items():
+        summary = (module.__doc__ or "").splitlines()[0]
+        subparser = subparsers.add_parser(
+            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(subparser)
+        subparser.set_defaults(run=module.run)
+    # Standard output is for what was asked for.
+    logging.basicConfig(
+        format="%(asctime)s | %(levelname)s | %(name)s | %(message)s", level=logging.INFO, stream=sys.stderr
+    )
+    parsed = parser.parse_args(arguments)
+    parsed.run(parsed)

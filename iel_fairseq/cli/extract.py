@@ -1,0 +1,176 @@
+"""Read a data set's attention words: fill the store that training uses, or print them.
+
+    iel extract DATA-BIN --path model.pt --gen-subset train
+    iel extract DATA-BIN --path model.pt --gen-subset test --format pharaoh > alignment.txt
+
+Without --format the store in the data folder is filled. Started again after a kill, or on several machines that share
+the folder, it goes on with what is missing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import torch
+from fairseq.data import Dictionary
+
+from iel_fairseq.attention_store import AttentionPositions
+from iel_fairseq.attention_words import AttentionWords
+from iel_fairseq.dataset import CompleteLanguagePairDataset
+from iel_fairseq.errors import IELError
+from iel_fairseq.extraction import DatasetExtraction
+from iel_fairseq.extractor import load_extractor
+from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationConfig, AttnEnhancedTranslationTask
+
+JSONL_SENTENCES = 8192
+"""Sentences that are held in memory to be printed in the order of the data set."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", metavar="DATA-BIN", help="fairseq data folder")
+    parser.add_argument("--path", required=True, help="checkpoint of the extractor")
+    parser.add_argument("--gen-subset", default="test", help="split to read; default: %(default)s")
+    parser.add_argument("-s", "--source-lang", help="source language; default: as the data folder has it")
+    parser.add_argument("-t", "--target-lang", help="target language; default: likewise")
+    parser.add_argument("--attn-store", help="folder in which attention positions are kept; default: DATA-BIN")
+    parser.add_argument("--attn-layer", type=int, help="decoder layer to read; default: as Algorithm 1 has it")
+    parser.add_argument("--attn-heads", type=_heads, help="attention heads to read, e.g. 0,3; default: all")
+    parser.add_argument("--attn-max-tokens", type=int, default=8000, help="source tokens in a batch")
+    parser.add_argument("--num-shards", type=int, default=1, help="number of machines that share the work")
+    parser.add_argument("--shard-id", type=int, default=0, help="which of them this one is, from 0")
+    parser.add_argument(
+        "--format",
+        choices=["pharaoh", "jsonl", "text"],
+        help="print one line a sentence: pharaoh, pairs i-j of source and generated token, from 0; jsonl, source, "
+        "hypothesis, attention words, positions, scores; text, the enhanced source",
+    )
+    parser.add_argument("--output", help="file to print to; default: standard output")
+    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    parser.add_argument("--log-format", choices=["json", "none", "simple", "tqdm"], help="of the progress bar")
+    parser.add_argument("--log-interval", type=int, default=100, help="batches between two lines of the log")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand.
+
+    Raises:
+        IELError: wrong options, or any problem of the data, the extractor or the store
+    """
+    if not 0 <= arguments.shard_id < arguments.num_shards:
+        raise IELError(
+            f"--shard-id {arguments.shard_id}: with --num-shards {arguments.num_shards} "
+            f"it is 0 to {arguments.num_shards - 1}"
+        )
+    if arguments.num_shards > 1 and arguments.format:
+        raise IELError("--format prints the whole data set: leave --num-shards out, and run it when all have finished")
+    if arguments.output and not arguments.format:
+        raise IELError("--output: nothing is printed without --format")
+    extraction = _extraction(arguments)
+    if arguments.format == "jsonl":
+        with _output(arguments.output) as output:
+            _print_jsonl(extraction, output)
+        return
+    store = extraction.store(arguments.attn_store or arguments.data)
+    if arguments.num_shards > 1:
+        store.fill_share(extraction.positions, arguments.num_shards, arguments.shard_id)
+        return
+    found = store.fill(extraction.positions)
+    if arguments.format:
+        print_line = {"pharaoh": _pharaoh, "text": _text}[arguments.format]
+        with _output(arguments.output) as output:
+            for index in range(len(extraction.dataset)):
+                print(print_line(extraction.dataset, found, index), file=output)
+
+
+def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
+    task = AttnEnhancedTranslationTask.setup_task(
+        AttnEnhancedTranslationConfig(
+            data=arguments.data,
+            source_lang=arguments.source_lang,
+            target_lang=arguments.target_lang,
+            # What other groups of fairseq's options own, at their defaults.
+            finetune_from_model=None,
+            dataset_impl=None,
+            required_seq_len_multiple=1,
+            train_subset="train",
+        )
+    )
+    extractor = load_extractor(arguments.path, task, arguments.attn_layer, arguments.attn_heads)
+    task.load_dataset(arguments.gen_subset, task_cfg=task.cfg)  # plain
+    return DatasetExtraction(
+        task.dataset(arguments.gen_subset),
+        arguments.gen_subset,
+        extractor,
+        device=torch.device("cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"),
+        max_tokens=arguments.attn_max_tokens,
+        layer=arguments.attn_layer,
+        heads=arguments.attn_heads,
+        log_format=arguments.log_format,
+        log_interval=arguments.log_interval,
+    )
+
+
+def _pharaoh(dataset: CompleteLanguagePairDataset, found: AttentionPositions, index: int) -> str:
+    return " ".join(f"{position - 1}-{j}" for j, position in enumerate(found[index].tolist()))
+
+
+def _text(dataset: CompleteLanguagePairDataset, found: AttentionPositions, index: int) -> str:
+    words = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])  # without </s>
+    return " ".join([*words, *(words[position - 1] for position in found[index].tolist())])
+
+
+def _print_jsonl(extraction: DatasetExtraction, output: TextIO) -> None:
+    dataset = extraction.dataset
+    for start in range(0, len(dataset), JSONL_SENTENCES):
+        sentences = range(start, min(start + JSONL_SENTENCES, len(dataset)))
+        lines = [""] * len(sentences)
+        for indices, words in extraction.batches(sentences):
+            for row, index in enumerate(indices):
+                lines[index - start] = _jsonl(dataset, index, words, row)
+        print("\n".join(lines), file=output)
+
+
+def _jsonl(dataset: CompleteLanguagePairDataset, index: int, words: AttentionWords, row: int) -> str:
+    count = int(words.lengths[row])
+    source = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])
+    positions = words.positions[row, :count].tolist()
+    return json.dumps(
+        {
+            "id": index,
+            "source": source,
+            "hypothesis": _symbols(dataset.tgt_dict, words.hypotheses[row, :count].tolist()),
+            "attention_words": [source[position - 1] for position in positions],
+            "positions": positions,
+            "scores": [round(score, 6) for score in words.scores[row, :count].tolist()],
+        },
+        ensure_ascii=False,
+    )
+
+
+def _symbols(dictionary: Dictionary, tokens: list[int]) -> list[str]:
+    return [dictionary[token] for token in tokens]
+
+
+def _heads(text: str) -> list[int]:
+    return [int(head) for head in text.split(",")]
+
+
+@contextmanager
+def _output(path: str | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears when it is whole."""
+    if path is None:
+        yield sys.stdout
+        return
+    temporary = f"{path}.part"
+    try:
+        with open(temporary, "w", encoding="utf-8") as file:
+            yield file
+        os.replace(temporary, path)
+    except OSError as error:
+        raise IELError(f"{path}: cannot be written ({error.strerror})") from error

@@ -1,0 +1,77 @@
+"""``iel extract``: the store that training uses, and what it prints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from commands import IEL, MODELS, run, train
+from conftest import known_pairs
+
+
+@pytest.fixture(scope="module")
+def baseline(trained):
+    return trained("transformer", "baseline")[0]
+
+
+def extract(data, baseline, *options, **keywords) -> str:
+    return run("iel", "extract", data, "--path", baseline, "--cpu", "--log-format", "none", *options, **keywords)
+
+
+def printed(data, baseline, tmp_path, kind: str, *options) -> list[str]:
+    extract(data, baseline, "--format", kind, "--output", tmp_path / kind, *options)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == [kind]  # nothing temporary is left
+    lines = (tmp_path / kind).read_text().splitlines()
+    (tmp_path / kind).unlink()
+    return lines
+
+
+def test_formats_agree_with_each_other_and_with_the_data(data, baseline, tmp_path):
+    records = [json.loads(line) for line in printed(data, baseline, tmp_path, "jsonl")]
+    pharaoh = printed(data, baseline, tmp_path, "pharaoh", "--attn-store", tmp_path / "store")
+    text = printed(data, baseline, tmp_path, "text", "--attn-store", tmp_path / "store")
+    assert len(list((tmp_path / "store").glob("*/manifest.json"))) == 1
+    pairs = known_pairs()
+    assert len(records) == len(pharaoh) == len(text) == len(pairs) == 100
+    agreed = 0
+    for index, (pair, record) in enumerate(zip(pairs, records, strict=True)):
+        source, target = pair.known()
+        positions = record["positions"]
+        assert record["id"] == index
+        assert record["source"] == source
+        assert record["attention_words"] == [source[position - 1] for position in positions]
+        assert len(record["hypothesis"]) == len(positions) == len(record["scores"])
+        assert all(0 < score <= 1 for score in record["scores"])
+        assert pharaoh[index].split() == [f"{position - 1}-{j}" for j, position in enumerate(positions)]
+        assert text[index].split() == source + record["attention_words"]
+        agreed += record["hypothesis"] == target
+    assert agreed > 80  # the extractor knows the language pair
+
+
+def test_training_reads_what_shares_have_extracted(data, baseline, tmp_path):
+    where = ("--attn-store", tmp_path / "store")
+    for split in ("train", "valid"):
+        log = extract(data, baseline, "--gen-subset", split, *where, "--num-shards", 2, "--shard-id", 1)
+        assert "this share is finished; 1 of 1 shards are missing" in log  # small sets are one shard
+        extract(data, baseline, "--gen-subset", split, *where, "--num-shards", 2)
+    options = ("--finetune-from-model", baseline, "--max-epoch", 1, "--no-save", *where)
+    log = train(data, tmp_path / "save", *IEL, *MODELS["transformer"], *options)
+    assert "read in" not in log
+    assert "attention words for 4,000 sentences" in log
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--num-shards", 2, "--shard-id", 2), "--shard-id 2: with --num-shards 2 it is 0 to 1"),
+        (("--num-shards", 2, "--format", "text"), "--format prints the whole data set"),
+        (("--output", "file"), "--output: nothing is printed without --format"),
+        (("--gen-subset", "none"), "there is no split 'none'"),
+        (("--format", "jsonl", "--output", "/no/file"), "/no/file: cannot be written (No such file or directory)"),
+    ],
+)
+def test_bad_options_are_one_line(data, baseline, options, message):
+    log = extract(data, baseline, *options, fails=True)
+    assert "Traceback" not in log
+    assert log.splitlines()[-1].startswith("iel_fairseq: error: ")
+    assert message in log
