@@ -15,13 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
 from fairseq import checkpoint_utils
 
 import iel_fairseq
-from iel_fairseq.dataset import CompleteLanguagePairDataset
-from iel_fairseq.extraction import DatasetExtraction
-from iel_fairseq.extractor import load_extractor
 
 BIN = Path(sys.executable).parent
 USER_DIR = ("--user-dir", str(Path(iel_fairseq.__file__).parent))
@@ -32,15 +28,11 @@ def write_enhanced_text(data: Path, checkpoint: Path, folder: Path) -> tuple[Pat
     _, cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
     source, target = cfg.task.source_lang, cfg.task.target_lang
     task.load_dataset("train")
-    dataset = CompleteLanguagePairDataset(task.dataset("train"))
-    extractor = load_extractor(str(checkpoint), task)
-    extraction = DatasetExtraction(dataset, "train", extractor, torch.device("cpu"), log_format="none")
-    found = extraction.positions(range(len(dataset)))
-    with open(folder / f"train.{source}", "w") as enhanced, open(folder / f"train.{target}", "w") as plain:
-        for index, positions in enumerate(found):
-            x = task.source_dictionary.string(dataset.src[index]).split()
-            enhanced.write(" ".join([*x, *(x[position - 1] for position in positions)]) + "\n")
-            plain.write(task.target_dictionary.string(dataset.tgt[index]) + "\n")
+    with open(folder / f"train.{target}", "w") as plain:
+        for sentence in task.dataset("train").tgt:
+            plain.write(task.target_dictionary.string(sentence) + "\n")
+    text = ("--gen-subset", "train", "--format", "text", "--output", folder / f"train.{source}")
+    run("iel", "extract", data, "--path", checkpoint, "--cpu", *text)
     dictionaries = ("--srcdict", data / f"dict.{source}.txt", "--tgtdict", data / f"dict.{target}.txt")
     prefix = ("--trainpref", folder / "train", "--destdir", folder / "bin")
     run("fairseq-preprocess", "-s", source, "-t", target, *dictionaries, *prefix)
@@ -84,9 +76,10 @@ def main() -> None:
             for kind, first in kinds.items():
                 speeds[kind].append(words_per_second(*first, *common))
     plain = statistics.median(next(iter(speeds.values())))
-    print("| fine-tuning | words/s, median | of plain |\n|---|---:|---:|")
+    print("| fine-tuning | words/s, median | of plain | all runs |\n|---|---:|---:|---|")
     for kind, values in speeds.items():
-        print(f"| {kind} | {statistics.median(values):,.0f} | {statistics.median(values) / plain:.1%} |")
+        median = statistics.median(values)
+        print(f"| {kind} | {median:,.0f} | {median / plain:.1%} | {', '.join(f'{value:,.0f}' for value in values)} |")
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO, TypeAlias
 
 import numpy as np
@@ -33,6 +33,7 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset
 
 from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +46,11 @@ Extract = Callable[[range], list[np.ndarray]]
 
 AttentionPositions: TypeAlias = MMapIndexedDataset | ListDataset
 """For each sentence its attention positions, int64 ``(J,)``, 1-based; ``sizes`` holds their numbers."""
+
+
+def shards_of(count: int, shard_sentences: int = SHARD_SENTENCES) -> list[range]:
+    """Split *count* sentences into ranges that are extracted, and held in memory, one at a time."""
+    return [range(i, min(i + shard_sentences, count)) for i in range(0, count, shard_sentences)]
 
 
 def source_fingerprint(dataset: LanguagePairDataset) -> str:
@@ -89,8 +95,7 @@ class AttentionStore:
         key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
         self.path = os.path.join(parent, f"attention_positions.{split}.{key}")
         self.request = request
-        count = request["sentences"]
-        self.shards = [range(i, min(i + shard_sentences, count)) for i in range(0, count, shard_sentences)]
+        self.shards = shards_of(request["sentences"], shard_sentences)
 
     def open(self) -> AttentionPositions | None:
         """The attention positions; None where the store is not whole, or is damaged, which is logged.
@@ -163,7 +168,8 @@ class AttentionStore:
         whole = len(self.shards)  # the number of the lock on the store itself
         with _locked(lock, whole) as ours:
             if ours and self.open() is None:
-                self._remove("manifest.json")  # damaged, or not there
+                with suppress(FileNotFoundError):
+                    os.remove(self._file("manifest.json"))  # it is damaged
         told = False
         while True:
             for shard in share:
@@ -190,12 +196,10 @@ class AttentionStore:
         return os.path.exists(self._shard_file(shard))
 
     def _write_shard(self, shard: int, found: list[np.ndarray]) -> None:
-        temporary = f"{self._shard_file(shard)}.part"
         sizes = np.array([len(positions) for positions in found], dtype=np.int32)
         positions = np.concatenate([np.empty(0, dtype=self.request["dtype"]), *found]).astype(self.request["dtype"])
-        with open(temporary, "wb") as file:
+        with whole_file(self._shard_file(shard), "wb") as file:
             np.savez(file, sizes=sizes, positions=positions)  # a zip file, which holds checksums
-        os.replace(temporary, self._shard_file(shard))
 
     def _read_shard(self, shard: int) -> tuple[np.ndarray, np.ndarray]:
         """Sizes and positions of a finished shard.
@@ -238,9 +242,8 @@ class AttentionStore:
             "sentences_without_words": int((sizes == 0).sum()),
             "crc32": {name: _crc32(self._file(name)) for name in ("positions.bin", "positions.idx")},
         }
-        with open(self._file("manifest.json.part"), "w", encoding="utf-8") as file:
+        with whole_file(self._file("manifest.json")) as file:
             json.dump(manifest, file, indent=2)
-        os.replace(self._file("manifest.json.part"), self._file("manifest.json"))
         shutil.rmtree(self._file("shards"), ignore_errors=True)
 
     def _file(self, name: str) -> str:
@@ -248,10 +251,6 @@ class AttentionStore:
 
     def _shard_file(self, shard: int) -> str:
         return self._file(os.path.join("shards", f"{shard:05}.npz"))
-
-    def _remove(self, name: str) -> None:
-        if os.path.exists(self._file(name)):
-            os.remove(self._file(name))
 
 
 @contextmanager

@@ -19,6 +19,11 @@ from iel_fairseq.extractor import Extractor
 logger = logging.getLogger(__name__)
 
 
+def extraction_device(cpu: bool) -> torch.device:
+    """The GPU where there is one, unless *cpu* is asked for."""
+    return torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
+
+
 @dataclass(frozen=True)
 class DatasetExtraction:
     """What extractor reads which data set, and how. The target side is not read.

@@ -11,25 +11,21 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-import torch
 from fairseq.data import Dictionary
 
-from iel_fairseq.attention_store import AttentionPositions
+from iel_fairseq.attention_store import AttentionPositions, shards_of
 from iel_fairseq.attention_words import AttentionWords
 from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import DatasetExtraction
+from iel_fairseq.extraction import DatasetExtraction, extraction_device
 from iel_fairseq.extractor import load_extractor
+from iel_fairseq.files import whole_file
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationConfig, AttnEnhancedTranslationTask
-
-JSONL_SENTENCES = 8192
-"""Sentences that are held in memory to be printed in the order of the data set."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -107,7 +103,7 @@ def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
         task.dataset(arguments.gen_subset),
         arguments.gen_subset,
         extractor,
-        device=torch.device("cuda" if torch.cuda.is_available() and not arguments.cpu else "cpu"),
+        extraction_device(arguments.cpu),
         max_tokens=arguments.attn_max_tokens,
         layer=arguments.attn_layer,
         heads=arguments.attn_heads,
@@ -121,36 +117,43 @@ def _pharaoh(dataset: CompleteLanguagePairDataset, found: AttentionPositions, in
 
 
 def _text(dataset: CompleteLanguagePairDataset, found: AttentionPositions, index: int) -> str:
-    words = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])  # without </s>
-    return " ".join([*words, *(words[position - 1] for position in found[index].tolist())])
+    source, words = _source_and_words(dataset, index, found[index].tolist())
+    return " ".join([*source, *words])
 
 
 def _print_jsonl(extraction: DatasetExtraction, output: TextIO) -> None:
     dataset = extraction.dataset
-    for start in range(0, len(dataset), JSONL_SENTENCES):
-        sentences = range(start, min(start + JSONL_SENTENCES, len(dataset)))
+    for sentences in shards_of(len(dataset)):  # each is brought into the order of the data set
         lines = [""] * len(sentences)
         for indices, words in extraction.batches(sentences):
             for row, index in enumerate(indices):
-                lines[index - start] = _jsonl(dataset, index, words, row)
+                lines[index - sentences.start] = _jsonl(dataset, index, words, row)
         print("\n".join(lines), file=output)
 
 
 def _jsonl(dataset: CompleteLanguagePairDataset, index: int, words: AttentionWords, row: int) -> str:
     count = int(words.lengths[row])
-    source = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])
     positions = words.positions[row, :count].tolist()
+    source, attention_words = _source_and_words(dataset, index, positions)
     return json.dumps(
         {
             "id": index,
             "source": source,
             "hypothesis": _symbols(dataset.tgt_dict, words.hypotheses[row, :count].tolist()),
-            "attention_words": [source[position - 1] for position in positions],
+            "attention_words": attention_words,
             "positions": positions,
             "scores": [round(score, 6) for score in words.scores[row, :count].tolist()],
         },
         ensure_ascii=False,
     )
+
+
+def _source_and_words(
+    dataset: CompleteLanguagePairDataset, index: int, positions: list[int]
+) -> tuple[list[str], list[str]]:
+    """x without ``</s>``, and α."""
+    source = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])
+    return source, [source[position - 1] for position in positions]
 
 
 def _symbols(dictionary: Dictionary, tokens: list[int]) -> list[str]:
@@ -167,10 +170,8 @@ def _output(path: str | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
-    temporary = f"{path}.part"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
+        with whole_file(path) as file:
             yield file
-        os.replace(temporary, path)
     except OSError as error:
         raise IELError(f"{path}: cannot be written ({error.strerror})") from error

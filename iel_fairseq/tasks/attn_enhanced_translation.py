@@ -21,7 +21,7 @@ from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
 from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import DatasetExtraction
+from iel_fairseq.extraction import DatasetExtraction, extraction_device
 from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.source_positions import accept_source_positions
 from iel_fairseq.two_passes import max_len_from, point_into_plain_source
@@ -247,7 +247,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             plain,
             split,
             extractor,
-            device=torch.device("cuda" if torch.cuda.is_available() and not self.cfg.cpu else "cpu"),
+            extraction_device(self.cfg.cpu),
             max_tokens=self.cfg.attn_max_tokens,
             **self._reading(),
             log_format=self.cfg.log_format,
