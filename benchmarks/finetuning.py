@@ -1,6 +1,7 @@
 """Words per second of fine-tuning on attention words, against plain translation on the same x' written out as text.
 
-Both read the same batches of the same x'; the runs alternate, and medians are compared. On the CPU.
+Both read the same batches of the same x'. The runs alternate, and each is compared with the plain run of its own
+turn: machines drift. On the CPU.
 
     python benchmarks/finetuning.py DATA-BIN --path baseline.pt --arch transformer ...
 """
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("data", type=Path, help="fairseq data folder")
     parser.add_argument("--path", type=Path, required=True, help="baseline checkpoint, the extractor")
     parser.add_argument("--updates", type=int, default=150, help="of each run")
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each kind")
+    parser.add_argument("--repeat", type=int, default=5, help="turns, of one run of each kind")
     arguments, options = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -72,14 +73,19 @@ def main() -> None:
             ),
         }
         speeds: dict[str, list[float]] = {kind: [] for kind in kinds}
-        for _ in range(arguments.repeat):
+        for turn in range(arguments.repeat):
             for kind, first in kinds.items():
                 speeds[kind].append(words_per_second(*first, *common))
-    plain = statistics.median(next(iter(speeds.values())))
-    print("| fine-tuning | words/s, median | of plain | all runs |\n|---|---:|---:|---|")
+                print(f"turn {turn + 1} of {arguments.repeat}, {kind}: {speeds[kind][-1]:,.0f}", file=sys.stderr)
+    plain, *_ = speeds.values()
+    print("| fine-tuning | words/s, median | of plain in the same turn: median | least | most |")
+    print("|---|---:|---:|---:|---:|")
     for kind, values in speeds.items():
-        median = statistics.median(values)
-        print(f"| {kind} | {median:,.0f} | {median / plain:.1%} | {', '.join(f'{value:,.0f}' for value in values)} |")
+        shares = [value / other for value, other in zip(values, plain, strict=True)]
+        print(
+            f"| {kind} | {statistics.median(values):,.0f} | {statistics.median(shares):.1%} "
+            f"| {min(shares):.1%} | {max(shares):.1%} |"
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import IO
 
 from fairseq.data import Dictionary
 
@@ -121,7 +121,7 @@ def _text(dataset: CompleteLanguagePairDataset, found: AttentionPositions, index
     return " ".join([*source, *words])
 
 
-def _print_jsonl(extraction: DatasetExtraction, output: TextIO) -> None:
+def _print_jsonl(extraction: DatasetExtraction, output: IO[str]) -> None:
     dataset = extraction.dataset
     for sentences in shards_of(len(dataset)):  # each is brought into the order of the data set
         lines = [""] * len(sentences)
@@ -165,7 +165,7 @@ def _heads(text: str) -> list[int]:
 
 
 @contextmanager
-def _output(path: str | None) -> Iterator[TextIO]:
+def _output(path: str | None) -> Iterator[IO[str]]:
     """Standard output, or a file that appears when it is whole."""
     if path is None:
         yield sys.stdout

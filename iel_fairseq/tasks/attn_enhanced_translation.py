@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, List, Optional  # the spelling that fairseq can read
 
 import numpy as np
-import torch
 from fairseq import utils
 from fairseq.models.lstm import LSTMEncoder
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
 
 import pytest
-from commands import IEL, MODELS, run, train
+from commands import BIN, IEL, MODELS, run, train
 from conftest import known_pairs
 
 
@@ -58,6 +60,16 @@ def test_training_reads_what_shares_have_extracted(data, baseline, tmp_path):
     log = train(data, tmp_path / "save", *IEL, *MODELS["transformer"], *options)
     assert "read in" not in log
     assert "attention words for 4,000 sentences" in log
+
+
+def test_a_reader_that_has_seen_enough_ends_it_quietly(data, baseline, tmp_path):
+    command = [BIN / "iel", "extract", data, "--path", baseline, "--cpu", "--format", "text", "--attn-store", tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()  # before anything is written
+        log = process.stderr.read()
+        assert process.wait(timeout=300) == 128 + signal.SIGPIPE
+    assert "Traceback" not in log
+    assert "BrokenPipe" not in log
 
 
 @pytest.mark.parametrize(
