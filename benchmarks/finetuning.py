@@ -11,40 +11,11 @@ from __future__ import annotations
 import argparse
 import re
 import statistics
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from fairseq import checkpoint_utils
-
-import iel_fairseq
-
-BIN = Path(sys.executable).parent
-USER_DIR = ("--user-dir", str(Path(iel_fairseq.__file__).parent))
-
-
-def write_enhanced_text(data: Path, checkpoint: Path, folder: Path) -> tuple[Path, str, str]:
-    """Binarise x' and the target of the training set as two plain texts; the folder and its languages."""
-    _, cfg, task = checkpoint_utils.load_model_ensemble_and_task([str(checkpoint)], arg_overrides={"data": str(data)})
-    source, target = cfg.task.source_lang, cfg.task.target_lang
-    task.load_dataset("train")
-    with open(folder / f"train.{target}", "w") as plain:
-        for sentence in task.dataset("train").tgt:
-            plain.write(task.target_dictionary.string(sentence) + "\n")
-    text = ("--gen-subset", "train", "--format", "text", "--output", folder / f"train.{source}")
-    run("iel", "extract", data, "--path", checkpoint, "--cpu", *text)
-    dictionaries = ("--srcdict", data / f"dict.{source}.txt", "--tgtdict", data / f"dict.{target}.txt")
-    prefix = ("--trainpref", folder / "train", "--destdir", folder / "bin")
-    run("fairseq-preprocess", "-s", source, "-t", target, *dictionaries, *prefix)
-    return folder / "bin", source, target
-
-
-def run(command: str, *arguments: object) -> str:
-    done = subprocess.run([str(BIN / command), *map(str, arguments)], capture_output=True, text=True)
-    if done.returncode:
-        raise SystemExit(done.stdout[-2000:] + done.stderr[-2000:])
-    return done.stdout + done.stderr
+from commands import USER_DIR, run, write_enhanced_text
 
 
 def words_per_second(*arguments: object) -> float:
@@ -61,7 +32,7 @@ def main() -> None:
     arguments, options = parser.parse_known_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        written, source, target = write_enhanced_text(arguments.data, arguments.path, folder)
+        written, source, target = write_enhanced_text(arguments.data, arguments.path, "train", folder)
         common = [*("-s", source, "-t", target, "--cpu", "--no-save", "--disable-validation", "--seed", 1)]
         common += [*("--max-update", arguments.updates, "--finetune-from-model", arguments.path, *options)]
         common += [*("--required-batch-size-multiple", 1, "--save-dir", folder / "save", "--log-format", "simple")]

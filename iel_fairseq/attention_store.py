@@ -63,9 +63,21 @@ def source_fingerprint(dataset: LanguagePairDataset) -> str:
 
 
 def store_request(
-    dataset: LanguagePairDataset, extractor_sha256: str, layer: int | None, heads: Sequence[int] | None
+    dataset: LanguagePairDataset,
+    extractor_sha256: str,
+    layer: int | None,
+    heads: Sequence[int] | None,
+    precision: torch.dtype = torch.float32,
 ) -> dict:
-    """Everything that decides what the attention positions of *dataset* are; plain JSON data."""
+    """Everything that decides what the attention positions of *dataset* are; plain JSON data.
+
+    Args:
+        dataset: with plain sources
+        extractor_sha256: of the extractor's checkpoint
+        layer: as :func:`~iel_fairseq.attention_words.extract_attention_words` has it
+        heads: likewise
+        precision: in which the extractor computes
+    """
     return {
         "format": FORMAT,
         "extractor_sha256": extractor_sha256,
@@ -75,6 +87,7 @@ def store_request(
         "layer": layer,
         "heads": None if heads is None else list(heads),
         "max_len": [MAX_LEN_A, MAX_LEN_B],
+        "precision": str(precision).removeprefix("torch."),
     }
 
 

@@ -5,16 +5,14 @@ A batch and a model go in; hypotheses, attention positions and their scores come
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
-from fairseq.models.fconv import FConvDecoder
-from fairseq.models.transformer import TransformerDecoderBase
 from torch import Tensor
 
+from iel_fairseq.decoding_steps import DecodingSteps, attention_reader, decoding_steps
 from iel_fairseq.errors import IELError
 from iel_fairseq.padding import right_padded
 
@@ -22,6 +20,9 @@ MAX_LEN_A, MAX_LEN_B = 1.2, 10
 """An extractor generates at most A x I + B tokens, fairseq's customary bound for translation. Computed for each
 sentence from its own length, so that no sentence depends on its neighbours. Without it a greedy extractor that falls
 into a loop fills the enhanced source with hundreds of copies of one word."""
+
+
+NOT_IN_EVAL_MODE = "the extractor must be in eval mode: call model.eval() first"
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,14 @@ class AttentionWords:
     scores: Tensor
     lengths: Tensor
 
+    @classmethod
+    def of(cls, hypotheses: Tensor, positions: Tensor, scores: Tensor) -> AttentionWords:
+        """Cut all three, ``(B, at least J)``, to the longest hypothesis."""
+        lengths = positions.gt(0).sum(dim=1)
+        longest = int(lengths.max()) if len(lengths) else 0
+        return cls(hypotheses[:, :longest], positions[:, :longest], scores[:, :longest], lengths)
 
-@torch.no_grad()
+
 def extract_attention_words(
     model: FairseqEncoderDecoderModel,
     src_tokens: Tensor,
@@ -75,53 +82,192 @@ def extract_attention_words(
         ValueError: *model* is in training mode
         IELError: the model's decoder gives no attention, or has no such layer or head
     """
+    found = extract_from_batches(
+        model, [src_tokens], layer=layer, heads=heads, max_len_a=max_len_a, max_len_b=max_len_b
+    )
+    [(_, words)] = found
+    return words
+
+
+@torch.no_grad()
+def extract_from_batches(
+    model: FairseqEncoderDecoderModel,
+    batches: Iterable[Tensor],
+    *,
+    at_once: int = 1,
+    layer: int | None = None,
+    heads: Sequence[int] | None = None,
+    max_len_a: float = MAX_LEN_A,
+    max_len_b: int = MAX_LEN_B,
+) -> Iterator[tuple[int, AttentionWords]]:
+    """Algorithm 1 for batch after batch; what each finds is as in :func:`extract_attention_words`.
+
+    A few sentences of a batch generate for long after the others have ended, and small matrices are slow. So the next
+    batch begins while fewer than *at_once* source tokens, padding included, are being read.
+
+    Args:
+        model: as :func:`extract_attention_words` has it
+        batches: likewise, one after the other
+        at_once: 1: a batch begins when the one before has ended
+        layer: as :func:`extract_attention_words` has it
+        heads: likewise
+        max_len_a: likewise
+        max_len_b: likewise
+
+    Yields:
+        the number of a batch, from 0, and what was found for it; batches in the order in which they end
+
+    Raises:
+        as :func:`extract_attention_words`
+    """
     if model.training:
-        raise ValueError("the extractor must be in eval mode: call model.eval() first")
-    encoder, decoder = model.encoder, model.decoder
-    pad, eos = decoder.dictionary.pad(), decoder.dictionary.eos()
-    # On the right, where padding leaves columns and positions in step. (fairseq's LSTM moves it there itself, and
-    # returns attention over the moved columns.)
+        raise ValueError(NOT_IN_EVAL_MODE)
+    waiting = enumerate(batches)
+    running: list[tuple[int, _Generation]] = []
+    with decoding_steps(model, layer, heads) as decoding:
+        while True:
+            while sum(generation.size for _, generation in running) < at_once:
+                following = next(waiting, None)
+                if following is None:
+                    break
+                number, src_tokens = following
+                generation = _Generation(model, decoding, src_tokens, max_len_a, max_len_b)
+                if generation.going_on:
+                    running.append((number, generation))
+                else:
+                    yield number, generation.found()
+            if not running:
+                return
+            cohorts = [generation.cohort for _, generation in running]
+            tokens, attention = decoding.step(cohorts, torch.cat([generation.tokens for _, generation in running]))
+            newest_of = tokens.split([len(cohort) for cohort in cohorts])
+            for (_, generation), newest, weights in zip(running, newest_of, attention, strict=True):
+                generation.take(newest, weights)
+            for number, generation in running:
+                if not generation.going_on:
+                    yield number, generation.found()
+            running = [(number, generation) for number, generation in running if generation.going_on]
+
+
+class _Generation:
+    """A batch that is being decoded: what it has generated, and where it looked."""
+
+    def __init__(
+        self,
+        model: FairseqEncoderDecoderModel,
+        decoding: DecodingSteps,
+        src_tokens: Tensor,
+        max_len_a: float,
+        max_len_b: int,
+    ):
+        self._pad, self._eos = model.decoder.dictionary.pad(), model.decoder.dictionary.eos()
+        # On the right, where padding leaves columns and positions in step. (fairseq's LSTM moves it there itself, and
+        # returns attention over the moved columns.)
+        src_tokens, src_lengths = right_padded(src_tokens, self._pad)
+        is_word = src_tokens.ne(self._pad) & src_tokens.ne(self._eos)
+        self._limits = (max_len_a * (src_lengths - 1) + max_len_b).long().clamp(max=model.max_decoder_positions() - 1)
+        # Filled a step at a time; what lies behind the end of a sentence is cleared at the end.
+        self._steps = int(self._limits.max()) if len(self._limits) else 0
+        shape = (self._steps, len(src_tokens))
+        self._hypotheses = src_tokens.new_full(shape, self._eos)
+        self._columns = src_tokens.new_zeros(shape)
+        self._scores = torch.zeros(shape, device=src_tokens.device)
+        # To find out who has ended makes the host wait for a GPU.
+        self._look_every = 1 if src_tokens.device.type == "cpu" else 8
+        self._time = 0
+        # Of the sentences that still generate:
+        self._rows = _readable(model, src_lengths, is_word & self._limits.gt(0).unsqueeze(1))
+        self._no_word, self._ends = ~is_word[self._rows], self._limits[self._rows]
+        self._going_on = self._ends.gt(0)
+        self.tokens = src_tokens.new_full((len(self._rows),), self._eos)
+        """The newest of each, int64."""
+        if self.going_on:
+            encoder_out = model.encoder(src_tokens[self._rows], src_lengths=src_lengths[self._rows])
+            self.cohort = decoding.begin(encoder_out, src_tokens[self._rows], self._steps)
+
+    @property
+    def going_on(self) -> bool:
+        """Whether any sentence still generates."""
+        return len(self._rows) > 0
+
+    @property
+    def size(self) -> int:
+        """Source tokens of the sentences that still generate, padding included."""
+        return self._no_word.numel()
+
+    def take(self, tokens: Tensor, attention: Tensor) -> None:
+        """Go one step further: *tokens* are generated, int64 ``(B)``, with *attention* ``(B, columns)``."""
+        rows, now = self._rows, self._time
+        score, column = attention.masked_fill(self._no_word, -1.0).max(dim=1)  # the first of equals
+        self._hypotheses[now, rows], self._columns[now, rows], self._scores[now, rows] = tokens, column, score.float()
+        self.tokens = tokens
+        self._time += 1
+        self._going_on &= tokens.ne(self._eos) & self._ends.gt(self._time)
+        if self._time % self._look_every and self._time < self._steps:
+            return
+        order = _closed_up(self._going_on)
+        if len(order) < len(rows):
+            self._rows, self.tokens, self._no_word = rows[order], tokens[order], self._no_word[order]
+            self._ends, self._going_on = self._ends[order], self._going_on[order]
+            if len(order):
+                self.cohort.keep(order)
+
+    def found(self) -> AttentionWords:
+        """What has been generated."""
+        time = torch.arange(self._steps, device=self._limits.device).unsqueeze(1)
+        ended = self._hypotheses.eq(self._eos).cumsum(dim=0).gt(0) | time.ge(self._limits)
+        return AttentionWords.of(
+            self._hypotheses.masked_fill(ended, self._pad).t(),
+            (self._columns + 1).masked_fill(ended, 0).t(),
+            self._scores.masked_fill(ended, 0).t(),
+        )
+
+
+@torch.no_grad()
+def read_attention_words(
+    model: FairseqEncoderDecoderModel,
+    src_tokens: Tensor,
+    hypotheses: Tensor,
+    *,
+    layer: int | None = None,
+    heads: Sequence[int] | None = None,
+) -> AttentionWords:
+    """Where *model* looks while it generates given *hypotheses*, in one forward pass; for analysis.
+
+    Not Algorithm 1, whose hypotheses are the model's own greedy ones. A sentence without source words, or whose source
+    or hypothesis is longer than the model can read, has nothing.
+
+    Args:
+        model: as :func:`extract_attention_words` has it
+        src_tokens: likewise
+        hypotheses: int64 ``(B, J)``, target tokens without ``</s>``, padded on either side
+        layer: as :func:`extract_attention_words` has it
+        heads: likewise
+
+    Raises:
+        ValueError: *model* is in training mode
+        IELError: the model's decoder gives no attention, or has no such layer or head
+    """
+    if model.training:
+        raise ValueError(NOT_IN_EVAL_MODE)
+    pad, eos = model.decoder.dictionary.pad(), model.decoder.dictionary.eos()
     src_tokens, src_lengths = right_padded(src_tokens, pad)
+    hypotheses, lengths = right_padded(hypotheses, pad)
     is_word = src_tokens.ne(pad) & src_tokens.ne(eos)
-    limits = (max_len_a * (src_lengths - 1) + max_len_b).long().clamp(max=model.max_decoder_positions() - 1)
-
-    batch_size, steps = len(limits), int(limits.max()) if len(limits) else 0
-    hypotheses = src_tokens.new_full((batch_size, steps), pad)
-    positions = src_tokens.new_zeros((batch_size, steps))
-    scores = torch.zeros((batch_size, steps), device=src_tokens.device)
-
-    # The sentences that are still generating. A finished one is dropped from every tensor below.
-    readable = src_lengths <= encoder.max_positions()
-    rows = (is_word.any(dim=1) & readable).nonzero().squeeze(1)
-    is_word = is_word[rows]
-    prefix = src_tokens.new_full((rows.numel(), 1), eos)
-    encoder_out = encoder(src_tokens[rows], src_lengths=src_lengths[rows]) if rows.numel() else None
-    incremental_state: dict = {}
-    with _attention_reader(decoder, layer, heads) as (decoder_options, read_attention):
-        for step in range(steps):
-            if rows.numel() == 0:
-                break
-            decoder_out = decoder(
-                prefix, encoder_out=encoder_out, incremental_state=incremental_state, **decoder_options
-            )
-            token = _most_probable_token(model, decoder_out, never=pad)
-            # max gives the first of equals
-            score, column = read_attention(decoder_out).masked_fill(~is_word, -1.0).max(dim=1)
-            going_on = (token.ne(eos) & limits[rows].gt(step)).nonzero().squeeze(1)
-            if going_on.numel() < rows.numel():
-                rows, prefix, token, score, column, is_word = (
-                    tensor[going_on] for tensor in (rows, prefix, token, score, column, is_word)
-                )
-                encoder_out = encoder.reorder_encoder_out(encoder_out, going_on)
-                decoder.reorder_incremental_state_scripting(incremental_state, going_on)
-            hypotheses[rows, step] = token
-            positions[rows, step] = column + 1
-            scores[rows, step] = score.float()
-            prefix = torch.cat([prefix, token.unsqueeze(1)], dim=1)
-
-    lengths = positions.gt(0).sum(dim=1)
-    longest = int(lengths.max()) if batch_size else 0
-    return AttentionWords(hypotheses[:, :longest], positions[:, :longest], scores[:, :longest], lengths)
+    positions, scores = torch.zeros_like(hypotheses), torch.zeros(hypotheses.shape, device=hypotheses.device)
+    fits = lengths.le(model.max_decoder_positions()).unsqueeze(1)
+    rows = _readable(model, src_lengths, is_word & fits)
+    if rows.numel() and hypotheses.size(1):
+        encoder_out = model.encoder(src_tokens[rows], src_lengths=src_lengths[rows])
+        prefixes = torch.cat([hypotheses.new_full((len(rows), 1), eos), hypotheses[rows, :-1]], dim=1)
+        with attention_reader(model.decoder, layer, heads) as (options, read_attention):
+            attention = read_attention(model.decoder(prefixes, encoder_out=encoder_out, **options))
+        score, column = attention.masked_fill(~is_word[rows].unsqueeze(1), -1.0).max(dim=2)
+        positions[rows], scores[rows] = column + 1, score.float()
+    nothing = hypotheses.eq(pad) | positions.eq(0)
+    return AttentionWords.of(
+        hypotheses.masked_fill(nothing, pad), positions.masked_fill(nothing, 0), scores.masked_fill(nothing, 0)
+    )
 
 
 def check_extractor(model: object, layer: int | None = None, heads: Sequence[int] | None = None) -> None:
@@ -132,92 +278,22 @@ def check_extractor(model: object, layer: int | None = None, heads: Sequence[int
     """
     if not isinstance(model, FairseqEncoderDecoderModel) or not isinstance(model.decoder, FairseqIncrementalDecoder):
         raise IELError(f"{type(model).__name__} is not an encoder-decoder that can be an extractor")
-    with _attention_reader(model.decoder, layer, heads):
+    with attention_reader(model.decoder, layer, heads):
         pass
 
 
-def _most_probable_token(model: FairseqEncoderDecoderModel, decoder_out: tuple, never: int) -> Tensor:
-    """The greedy choice at the newest step, int64 ``(B)``."""
-    if getattr(model.decoder, "adaptive_softmax", None) is None:
-        newest = decoder_out[0][:, -1]  # the largest logit is the largest probability
-    else:
-        newest = model.get_normalized_probs(decoder_out, log_probs=True, sample=None)[:, -1]
-    newest[:, never] = float("-inf")
-    return newest.argmax(dim=-1)
+def _readable(model: FairseqEncoderDecoderModel, src_lengths: Tensor, is_word: Tensor) -> Tensor:
+    """The sentences that have words, and not more than *model* can read: int64, indices."""
+    return (is_word.any(dim=1) & src_lengths.le(model.encoder.max_positions())).nonzero().squeeze(1)
 
 
-@contextmanager
-def _attention_reader(
-    decoder: FairseqIncrementalDecoder, layer: int | None, heads: Sequence[int] | None
-) -> Iterator[tuple[dict, Callable[[tuple], Tensor]]]:
-    """Give the options that make *decoder* compute attention, and a function that reads the newest step's.
+def _closed_up(going_on: Tensor) -> Tensor:
+    """The sentences that go on, the last of them in the places of those that do not: int64, indices.
 
-    The function takes the decoder's output and returns attention over source columns, ``(B, columns)``. What
-    fairseq's decoders return themselves is enough neither for single heads (Transformer: the first N only) nor
-    for one layer (ConvS2S: the average only), hence hooks on the attention modules.
+    Args:
+        going_on: bool ``(B)``
     """
-    if isinstance(decoder, TransformerDecoderBase):
-        index = _index("--attn-layer", -1 if layer is None else layer, len(decoder.layers), "decoder layers")
-        attending = [getattr(decoder.layers[index], "encoder_attn", None)]
-        options = {"alignment_layer": index}
-    elif isinstance(decoder, FConvDecoder):
-        if heads is not None:
-            raise IELError(
-                f"--attn-heads {_listed(heads)}: a ConvS2S decoder has no attention heads; leave the option out"
-            )
-        attending = list(decoder.attention)
-        if layer is not None:
-            attending = [attending[_index("--attn-layer", layer, len(attending), "decoder layers")]]
-        options = {}
-    else:
-        if layer is not None or heads is not None:
-            raise IELError(
-                f"--attn-layer and --attn-heads choose within Transformer and ConvS2S decoders, "
-                f"not within {type(decoder).__name__}; leave them out"
-            )
-        yield {}, lambda decoder_out: _returned_attention(decoder, decoder_out)
-        return
-
-    modules = [module for module in attending if module is not None]
-    if not modules:
-        chosen = "" if layer is None else f" in layer {layer}"
-        raise IELError(f"the extractor's {type(decoder).__name__} gives no attention{chosen}; it cannot be read")
-    if heads is not None:
-        heads = [_index("--attn-heads", head, modules[0].num_heads, "attention heads") for head in heads]
-
-    weights: list[Tensor] = []
-    handles = [module.register_forward_hook(lambda _, __, out: weights.append(out[1])) for module in modules]
-
-    def read(decoder_out: tuple) -> Tensor:
-        averaged = torch.stack(weights).mean(dim=0) if len(weights) > 1 else weights[0]
-        weights.clear()
-        if averaged.dim() == 4:  # a Transformer's: (heads, B, steps, columns)
-            averaged = (averaged if heads is None else averaged[list(heads)]).mean(dim=0)
-        return averaged[:, -1]
-
-    try:
-        yield options, read
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _returned_attention(decoder: FairseqIncrementalDecoder, decoder_out: tuple) -> Tensor:
-    """The attention that any other decoder returns beside its output, ``(B, columns)`` for the newest step."""
-    extra = decoder_out[1] if len(decoder_out) > 1 else None
-    attention = extra.get("attn") if isinstance(extra, dict) else extra
-    if isinstance(attention, (list, tuple)):
-        attention = attention[0] if attention else None
-    if attention is None:
-        raise IELError(f"the extractor's {type(decoder).__name__} gives no attention; it cannot be read")
-    return attention[:, -1]
-
-
-def _index(option: str, value: int, size: int, what: str) -> int:
-    if not -size <= value < size:
-        raise IELError(f"{option} {value}: the extractor has {size} {what}, 0 to {size - 1}")
-    return value % size
-
-
-def _listed(heads: Sequence[int]) -> str:
-    return ",".join(str(head) for head in heads)
+    count = int(going_on.sum())
+    order = torch.arange(count, device=going_on.device)
+    order[~going_on[:count]] = going_on[count:].nonzero().squeeze(1) + count
+    return order

@@ -6,15 +6,28 @@ import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
+from fairseq import utils
 from fairseq.data import LanguagePairDataset, data_utils
 from fairseq.logging import progress_bar
+from fairseq.models import FairseqEncoderDecoderModel
+from fairseq.sequence_generator import SequenceGenerator
 
 from iel_fairseq.attention_store import AttentionStore, store_request
-from iel_fairseq.attention_words import AttentionWords, extract_attention_words
+from iel_fairseq.attention_words import (
+    MAX_LEN_A,
+    MAX_LEN_B,
+    AttentionWords,
+    extract_from_batches,
+    read_attention_words,
+)
 from iel_fairseq.extractor import Extractor
+from iel_fairseq.threads import shared_out
 
 logger = logging.getLogger(__name__)
 
@@ -24,31 +37,47 @@ def extraction_device(cpu: bool) -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
 
 
+def extraction_dtype(fp16: bool, bf16: bool) -> torch.dtype:
+    """The precision that fairseq's options of these names ask for."""
+    return torch.float16 if fp16 else torch.bfloat16 if bf16 else torch.float32
+
+
 @dataclass(frozen=True)
 class DatasetExtraction:
-    """What extractor reads which data set, and how. The target side is not read.
+    """What extractor reads which data set, and how.
+
+    By default this is Algorithm 1, which does not read the target side. With *beam* or *force_target* other hypotheses
+    are read, for analysis; these are not stored.
 
     Attributes:
         dataset: with plain sources
         name: of the split
         extractor: moved to *device* when it is first needed
         device: where to extract
-        max_tokens: source tokens in a batch, padding included; changes speed and memory only
+        dtype: in which precision
+        max_tokens: source tokens that are read at once, padding included, on a CPU by each thread; changes speed and
+            memory only
         layer: as :func:`~iel_fairseq.attention_words.extract_attention_words` has it
         heads: likewise
         log_format: fairseq's, for the progress bar
         log_interval: likewise
+        beam: hypotheses are the best of fairseq's beam search of this size; 1: Algorithm 1's greedy ones. The bound on
+            their length is that of the longest sentence in the batch
+        force_target: hypotheses are the target side of the data set
     """
 
     dataset: LanguagePairDataset
     name: str
     extractor: Extractor
     device: torch.device
-    max_tokens: int = 8000
+    dtype: torch.dtype = torch.float32
+    max_tokens: int = 12000
     layer: int | None = None
     heads: Sequence[int] | None = None
     log_format: str | None = None
     log_interval: int = 100
+    beam: int = 1
+    force_target: bool = False
 
     def __post_init__(self):
         limit = self.extractor.model.encoder.max_positions()
@@ -61,47 +90,92 @@ class DatasetExtraction:
 
     def store(self, parent: str) -> AttentionStore:
         """The store for what this finds, in the folder *parent*."""
-        request = store_request(self.dataset, self.extractor.sha256, self.layer, self.heads)
+        request = store_request(self.dataset, self.extractor.sha256, self.layer, self.heads, self.dtype)
         return AttentionStore(parent, self.name, request)
 
     def batches(self, sentences: range) -> Iterator[tuple[list[int], AttentionWords]]:
-        """Batches of *sentences*, the longest first, with a progress bar.
+        """Batches of *sentences*, in the order in which they end, with a progress bar.
 
         Yields:
             indices into the data set, and what was found for them, in their order
         """
-        model = self.extractor.model.to(self.device)
+        model = self.extractor.model.to(self.device, self.dtype)
         lengths = np.asarray(self.dataset.src_sizes, dtype=np.int64)[sentences.start : sentences.stop]
         order = np.argsort(-lengths, kind="stable")  # longest first: out of memory at once or never
-        batches = data_utils.batch_by_size(
+        rows_of_batches = data_utils.batch_by_size(
             order,
             num_tokens_fn=lengths.__getitem__,
             num_tokens_vec=lengths[order],
-            max_tokens=max(self.max_tokens, int(lengths.max(initial=0))),
+            max_tokens=max(self._batch_tokens, int(lengths.max(initial=0))),
         )
         span = f"sentences {sentences.start + 1:,} to {sentences.stop:,} of {len(self.dataset):,}"
         bar = progress_bar.progress_bar(
-            batches,
+            rows_of_batches,
             log_format=self.log_format,
             log_interval=self.log_interval,
             prefix=f"attention words of {self.name}, {span}",
         )
+        collated = (self._collated([sentences[row] for row in rows]) for rows in rows_of_batches)
+        # Small matrices do not keep several threads busy: on a CPU each batch is one thread's work.
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         done = 0
         started = time.perf_counter()
-        for rows in bar:
-            samples = [sentences[row] for row in rows]
-            batch = self.dataset.collater(
-                [{"id": index, "source": self.dataset.src[index], "target": None} for index in samples]
-            )
-            src_tokens = batch["net_input"]["src_tokens"].to(self.device)
-            yield (
-                batch["id"].tolist(),
-                extract_attention_words(model, src_tokens, layer=self.layer, heads=self.heads),
-            )
-            done += len(rows)
-            bar.log({"sentences": done, "sentences/s": round(done / (time.perf_counter() - started))})
+        for _, (indices, words) in zip(bar, shared_out(partial(self._read, model), collated, threads), strict=True):
+            yield indices, words
+            done += len(indices)
+            speed = done / (time.perf_counter() - started)
+            left = timedelta(seconds=round((len(self.dataset) - sentences.start - done) / speed))
+            bar.log({"sentences": done, "sentences/s": round(speed), "left": str(left)})
         seconds = time.perf_counter() - started
         logger.info(f"{self.name}: {span} read in {seconds:.1f} s ({done / max(seconds, 1e-9):.0f} sentences/s)")
+
+    @property
+    def _batch_tokens(self) -> int:
+        return max(1, self.max_tokens // 4)
+
+    def _collated(self, indices: list[int]) -> dict[str, Any]:
+        batch = self.dataset.collater(
+            [
+                {
+                    "id": index,
+                    "source": self.dataset.src[index],
+                    "target": self.dataset.tgt[index] if self.force_target else None,
+                }
+                for index in indices
+            ]
+        )
+        return utils.move_to_cuda(batch, self.device) if self.device.type == "cuda" else batch
+
+    def _read(
+        self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[list[int], AttentionWords]]:
+        if self.beam > 1 or self.force_target:
+            for batch in batches:
+                src_tokens = batch["net_input"]["src_tokens"]
+                hypotheses = self._given_hypotheses(model, batch)
+                words = read_attention_words(model, src_tokens, hypotheses, layer=self.layer, heads=self.heads)
+                yield batch["id"].tolist(), words
+            return
+        indices: list[list[int]] = []
+
+        def sources() -> Iterator[torch.Tensor]:
+            for batch in batches:
+                indices.append(batch["id"].tolist())
+                yield batch["net_input"]["src_tokens"]
+
+        at_once = self.max_tokens - self._batch_tokens + 1
+        found = extract_from_batches(model, sources(), at_once=at_once, layer=self.layer, heads=self.heads)
+        for number, words in found:
+            yield indices[number], words
+
+    def _given_hypotheses(self, model: FairseqEncoderDecoderModel, batch: dict[str, Any]) -> torch.Tensor:
+        """Hypotheses to be read that are not Algorithm 1's, without ``</s>``: int64 ``(B, J)``."""
+        dictionary = self.dataset.tgt_dict
+        if self.force_target:
+            return batch["target"].masked_fill(batch["target"].eq(dictionary.eos()), dictionary.pad())
+        search = SequenceGenerator([model], dictionary, self.beam, max_len_a=MAX_LEN_A, max_len_b=MAX_LEN_B)
+        best = [found[0]["tokens"][:-1] for found in search.generate([model], batch)]
+        return data_utils.collate_tokens(best, dictionary.pad()).to(batch["net_input"]["src_tokens"])
 
     def positions(self, sentences: range) -> list[np.ndarray]:
         """For each of *sentences*, in their order, its attention positions, 1-based, int64 ``(J,)``."""

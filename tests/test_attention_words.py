@@ -9,8 +9,14 @@ import pytest
 import torch
 from tiny_models import EOS, PAD, UNK, batch, make_fconv, make_lstm, make_transformer
 
-from iel_fairseq.attention_words import check_extractor, extract_attention_words
+from iel_fairseq.attention_words import (
+    check_extractor,
+    extract_attention_words,
+    extract_from_batches,
+    read_attention_words,
+)
 from iel_fairseq.errors import IELError
+from iel_fairseq.transformer_steps import TransformerSteps
 
 MODELS = {
     "transformer": lambda: make_transformer(),
@@ -112,30 +118,48 @@ def test_order_and_batch_size_change_nothing():
             assert unpack(words, row) == unpack(together, index)
 
 
-def planted_attention(model, rows: list[list[float]]):
-    """Make the model's only attention layer return *rows*, one a step, for a batch of one, without padding."""
-    steps = itertools.cycle(rows)
-    attend = model.decoder.layers[0].encoder_attn.forward
+@pytest.mark.parametrize("at_once", [1, 30, 10_000])
+def test_batches_that_begin_while_others_end_change_nothing(model, at_once):
+    texts = [sentences(count, seed=count) for count in (7, 1, 5, 9, 2)]
+    texts.insert(2, [[]])  # generates nothing
+    sources = [batch(*some, left_pad=True) for some in texts]
+    options = {"max_len_a": 1, "max_len_b": 4}
+    found = dict(extract_from_batches(model, iter(sources), at_once=at_once, **options))
+    assert sorted(found) == list(range(6))
+    for number, source in enumerate(sources):
+        expected = extract_attention_words(model, source, **options)
+        assert torch.equal(found[number].positions, expected.positions)
+        assert torch.equal(found[number].hypotheses, expected.hypotheses)
+        assert torch.allclose(found[number].scores, expected.scores, atol=1e-5)
 
-    def forward(*args, **kwargs):
-        out, weights = attend(*args, **kwargs)
-        return out, torch.tensor(next(steps)).expand_as(weights)
 
-    model.decoder.layers[0].encoder_attn.forward = forward
+def test_no_batches_give_nothing():
+    assert list(extract_from_batches(make_transformer(), [])) == []
 
 
-def test_end_of_sentence_is_never_an_attention_word_and_ties_go_to_the_lowest():
+def planted_attention(monkeypatch, rows: list[list[float]]):
+    """Make a Transformer's attention *rows*, one a step, for a batch of one, without padding."""
+    planted, step = itertools.cycle(rows), TransformerSteps.step
+
+    def planted_step(self, cohorts, tokens):
+        logits, [attention] = step(self, cohorts, tokens)
+        return logits, [torch.tensor(next(planted)).expand_as(attention)]
+
+    monkeypatch.setattr(TransformerSteps, "step", planted_step)
+
+
+def test_end_of_sentence_is_never_an_attention_word_and_ties_go_to_the_lowest(monkeypatch):
     """Line 3, with attention planted over: word word word </s>."""
     model = make_transformer(layers=1)
-    planted_attention(model, [[0.3, 0.1, 0.1, 0.5], [0.1, 0.2, 0.2, 0.5]])
+    planted_attention(monkeypatch, [[0.3, 0.1, 0.1, 0.5], [0.1, 0.2, 0.2, 0.5]])
     words = extract_attention_words(model, batch([5, 6, 7]), max_len_a=0, max_len_b=2)
     assert words.positions.tolist() == [[1, 2]]
     assert words.scores[0].tolist() == pytest.approx([0.3, 0.2])
 
 
-def test_a_literal_end_of_sentence_in_the_text_is_no_attention_word():
+def test_a_literal_end_of_sentence_in_the_text_is_no_attention_word(monkeypatch):
     model = make_transformer(layers=1)
-    planted_attention(model, [[0.6, 0.1, 0.2, 0.1]])
+    planted_attention(monkeypatch, [[0.6, 0.1, 0.2, 0.1]])
     words = extract_attention_words(model, batch([EOS, 6, 7]), max_len_a=0, max_len_b=1)
     assert words.positions.tolist() == [[3]]
 
@@ -244,9 +268,34 @@ def test_attention_that_cannot_be_read_is_a_clear_error(make, options, message):
     assert "\n" not in str(caught.value)
 
 
-def test_training_mode_is_refused():
+@pytest.mark.parametrize("left_pad", [True, False])
+def test_given_hypotheses_are_read_as_generated_ones_are(model, left_pad):
+    texts = [*sentences(12), []]
+    source = batch(*texts, left_pad=left_pad)
+    words = extract_attention_words(model, source, max_len_a=0, max_len_b=12)
+    given = [words.hypotheses[row, : words.lengths[row]].tolist() for row in range(len(texts))]
+    hypotheses = batch(*given, left_pad=left_pad, columns=14)
+    hypotheses[hypotheses.eq(EOS)] = PAD
+    again = read_attention_words(model, source, hypotheses)
+    assert torch.equal(again.hypotheses, words.hypotheses)
+    assert torch.equal(again.positions, words.positions)
+    assert torch.allclose(again.scores, words.scores, atol=1e-5)
+
+
+def test_hypotheses_that_cannot_be_read_have_nothing():
+    model = make_transformer(max_positions=8)
+    source = batch([4] * 5, [5] * 8, [6])
+    hypotheses = torch.tensor([[7] * 3 + [PAD] * 6, [7] * 3 + [PAD] * 6, [7] * 9])
+    words = read_attention_words(model, source, hypotheses)
+    assert words.lengths.tolist() == [3, 0, 0]
+    assert words.hypotheses.tolist() == [[7] * 3, [PAD] * 3, [PAD] * 3]
+    assert read_attention_words(model, source, hypotheses[:, :0]).lengths.tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("function", [extract_attention_words, lambda *args: read_attention_words(*args, batch([4]))])
+def test_training_mode_is_refused(function):
     with pytest.raises(ValueError, match="eval mode"):
-        extract_attention_words(make_transformer().train(), batch([4]))
+        function(make_transformer().train(), batch([4]))
 
 
 @pytest.mark.gpu

@@ -41,7 +41,7 @@ def dataset_of(texts: list[list[int]], **options) -> CompleteLanguagePairDataset
 
 def extraction(dataset, model, max_tokens=40, **options) -> DatasetExtraction:
     extractor = Extractor(model, path="model.pt", sha256="0" * 64, round=0)
-    return DatasetExtraction(dataset, "train", extractor, torch.device("cpu"), max_tokens, **options)
+    return DatasetExtraction(dataset, "train", extractor, torch.device("cpu"), max_tokens=max_tokens, **options)
 
 
 @pytest.mark.parametrize("make", [make_transformer, make_fconv])

@@ -27,8 +27,9 @@ def make_transformer(seed: int = 1, layers: int = 2, max_positions: int = 64, **
     args = Namespace(
         encoder_embed_dim=16, encoder_ffn_embed_dim=32, encoder_layers=layers, encoder_attention_heads=4,
         decoder_embed_dim=16, decoder_ffn_embed_dim=32, decoder_layers=layers, decoder_attention_heads=4,
-        max_source_positions=max_positions, max_target_positions=max_positions, dropout=0.3, **options,
+        max_source_positions=max_positions, max_target_positions=max_positions, dropout=0.3,
     )  # fmt: skip
+    vars(args).update(options)
     base_architecture(args)
     torch.manual_seed(seed)
     return _sharpen(TransformerModel.build_model(args, make_task()))

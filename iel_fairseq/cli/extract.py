@@ -18,11 +18,10 @@ from typing import IO
 
 from fairseq.data import Dictionary
 
-from iel_fairseq.attention_store import AttentionPositions, shards_of
-from iel_fairseq.attention_words import AttentionWords
+from iel_fairseq.attention_store import shards_of
 from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import DatasetExtraction, extraction_device
+from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import load_extractor
 from iel_fairseq.files import whole_file
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationConfig, AttnEnhancedTranslationTask
@@ -37,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attn-store", help="folder in which attention positions are kept; default: DATA-BIN")
     parser.add_argument("--attn-layer", type=int, help="decoder layer to read; default: as Algorithm 1 has it")
     parser.add_argument("--attn-heads", type=_heads, help="attention heads to read, e.g. 0,3; default: all")
-    parser.add_argument("--attn-max-tokens", type=int, default=8000, help="source tokens in a batch")
+    parser.add_argument("--attn-max-tokens", type=int, default=12000, help="source tokens read at once")
     parser.add_argument("--num-shards", type=int, default=1, help="number of machines that share the work")
     parser.add_argument("--shard-id", type=int, default=0, help="which of them this one is, from 0")
     parser.add_argument(
@@ -46,8 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="print one line a sentence: pharaoh, pairs i-j of source and generated token, from 0; jsonl, source, "
         "hypothesis, attention words, positions, scores; text, the enhanced source",
     )
+    parser.add_argument(
+        "--beam", type=int, default=1, help="with --format: read the best hypothesis of a beam of this size, not greedy"
+    )
+    parser.add_argument(
+        "--force-target", action="store_true", help="with --format: read the target side, not what is generated"
+    )
     parser.add_argument("--output", help="file to print to; default: standard output")
     parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    parser.add_argument("--fp16", action="store_true", help="half precision, as training with --fp16 has it")
+    parser.add_argument("--bf16", action="store_true", help="bfloat16, likewise")
     parser.add_argument("--log-format", choices=["json", "none", "simple", "tqdm"], help="of the progress bar")
     parser.add_argument("--log-interval", type=int, default=100, help="batches between two lines of the log")
 
@@ -67,21 +74,23 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--format prints the whole data set: leave --num-shards out, and run it when all have finished")
     if arguments.output and not arguments.format:
         raise IELError("--output: nothing is printed without --format")
+    if (arguments.beam > 1 or arguments.force_target) and not arguments.format:
+        raise IELError("--beam and --force-target are for analysis, and not stored: print the result with --format")
+    if arguments.beam < 1 or (arguments.beam > 1 and arguments.force_target):
+        raise IELError(f"--beam {arguments.beam}: it is at least 1, and 1 with --force-target")
     extraction = _extraction(arguments)
-    if arguments.format == "jsonl":
+    if arguments.force_target and extraction.dataset.tgt is None:
+        raise IELError(f"--force-target: {arguments.gen_subset} has no target side")
+    if arguments.format:
         with _output(arguments.output) as output:
-            _print_jsonl(extraction, output)
+            for line in _lines(extraction, arguments.format, arguments.attn_store or arguments.data):
+                print(line, file=output)
         return
     store = extraction.store(arguments.attn_store or arguments.data)
     if arguments.num_shards > 1:
         store.fill_share(extraction.positions, arguments.num_shards, arguments.shard_id)
-        return
-    found = store.fill(extraction.positions)
-    if arguments.format:
-        print_line = {"pharaoh": _pharaoh, "text": _text}[arguments.format]
-        with _output(arguments.output) as output:
-            for index in range(len(extraction.dataset)):
-                print(print_line(extraction.dataset, found, index), file=output)
+    else:
+        store.fill(extraction.positions)
 
 
 def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
@@ -104,56 +113,58 @@ def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
         arguments.gen_subset,
         extractor,
         extraction_device(arguments.cpu),
+        extraction_dtype(arguments.fp16, arguments.bf16),
         max_tokens=arguments.attn_max_tokens,
         layer=arguments.attn_layer,
         heads=arguments.attn_heads,
         log_format=arguments.log_format,
         log_interval=arguments.log_interval,
+        beam=arguments.beam,
+        force_target=arguments.force_target,
     )
 
 
-def _pharaoh(dataset: CompleteLanguagePairDataset, found: AttentionPositions, index: int) -> str:
-    return " ".join(f"{position - 1}-{j}" for j, position in enumerate(found[index].tolist()))
-
-
-def _text(dataset: CompleteLanguagePairDataset, found: AttentionPositions, index: int) -> str:
-    source, words = _source_and_words(dataset, index, found[index].tolist())
-    return " ".join([*source, *words])
-
-
-def _print_jsonl(extraction: DatasetExtraction, output: IO[str]) -> None:
+def _lines(extraction: DatasetExtraction, kind: str, stores: str) -> Iterator[str]:
+    """What ``--format`` prints, in the order of the data set."""
     dataset = extraction.dataset
-    for sentences in shards_of(len(dataset)):  # each is brought into the order of the data set
+    if kind != "jsonl" and extraction.beam == 1 and not extraction.force_target:  # all that is needed is stored
+        for index, positions in enumerate(extraction.store(stores).fill(extraction.positions)):
+            yield _line(kind, dataset, index, positions.tolist(), [], [])
+        return
+    for sentences in shards_of(len(dataset)):
         lines = [""] * len(sentences)
         for indices, words in extraction.batches(sentences):
-            for row, index in enumerate(indices):
-                lines[index - sentences.start] = _jsonl(dataset, index, words, row)
-        print("\n".join(lines), file=output)
+            rows = zip(*(tensor.tolist() for tensor in (words.positions, words.hypotheses, words.scores)), strict=True)
+            for index, count, row in zip(indices, words.lengths.tolist(), rows, strict=True):
+                lines[index - sentences.start] = _line(kind, dataset, index, *(values[:count] for values in row))
+        yield from lines
 
 
-def _jsonl(dataset: CompleteLanguagePairDataset, index: int, words: AttentionWords, row: int) -> str:
-    count = int(words.lengths[row])
-    positions = words.positions[row, :count].tolist()
-    source, attention_words = _source_and_words(dataset, index, positions)
+def _line(
+    kind: str,
+    dataset: CompleteLanguagePairDataset,
+    index: int,
+    positions: list[int],
+    hypothesis: list[int],
+    scores: list[float],
+) -> str:
+    if kind == "pharaoh":
+        return " ".join(f"{position - 1}-{j}" for j, position in enumerate(positions))
+    source = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])  # x without </s>
+    words = [source[position - 1] for position in positions]
+    if kind == "text":
+        return " ".join([*source, *words])
     return json.dumps(
         {
             "id": index,
             "source": source,
-            "hypothesis": _symbols(dataset.tgt_dict, words.hypotheses[row, :count].tolist()),
-            "attention_words": attention_words,
+            "hypothesis": _symbols(dataset.tgt_dict, hypothesis),
+            "attention_words": words,
             "positions": positions,
-            "scores": [round(score, 6) for score in words.scores[row, :count].tolist()],
+            "scores": [round(score, 6) for score in scores],
         },
         ensure_ascii=False,
     )
-
-
-def _source_and_words(
-    dataset: CompleteLanguagePairDataset, index: int, positions: list[int]
-) -> tuple[list[str], list[str]]:
-    """x without ``</s>``, and α."""
-    source = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])
-    return source, [source[position - 1] for position in positions]
 
 
 def _symbols(dictionary: Dictionary, tokens: list[int]) -> list[str]:

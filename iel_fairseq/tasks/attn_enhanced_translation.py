@@ -8,6 +8,7 @@ from typing import Any, List, Optional  # the spelling that fairseq can read
 
 import numpy as np
 from fairseq import utils
+from fairseq.models import BaseFairseqModel
 from fairseq.models.lstm import LSTMEncoder
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks import register_task
@@ -20,7 +21,7 @@ from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
 from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import DatasetExtraction, extraction_device
+from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.source_positions import accept_source_positions
 from iel_fairseq.two_passes import max_len_from, point_into_plain_source
@@ -42,7 +43,11 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
         metadata={"help": "give attention words the positions they were read from, not the next free ones"},
     )
     attn_max_tokens: int = field(
-        default=8000, metadata={"help": "source tokens in a batch when a data set's attention words are extracted"}
+        default=12000,
+        metadata={
+            "help": "source tokens that are read at once when a data set's attention words are extracted, "
+            "on a CPU by each thread"
+        },
     )
     attn_store: Optional[str] = field(
         default=None, metadata={"help": "folder in which attention positions are kept; default: the data folder"}
@@ -59,6 +64,8 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     )
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     cpu: bool = II("common.cpu")
+    fp16: bool = II("common.fp16")
+    bf16: bool = II("common.bf16")
     log_format: Optional[str] = II("common.log_format")
     log_interval: int = II("common.log_interval")
 
@@ -247,6 +254,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             split,
             extractor,
             extraction_device(self.cfg.cpu),
+            extraction_dtype(self.cfg.fp16, self.cfg.bf16),
             max_tokens=self.cfg.attn_max_tokens,
             **self._reading(),
             log_format=self.cfg.log_format,
@@ -300,15 +308,21 @@ class AttnEnhancedTranslationTask(TranslationTask):
 
     # --- two passes --------------------------------------------------------------------------------------------
 
-    def _first_pass(self, sample: dict[str, Any]) -> tuple[dict[str, Any], EnhancedSource | None]:
-        """The sample with x' in the place of x, on its own device; itself, where x' is there or nothing is to do."""
+    def _first_pass(
+        self, sample: dict[str, Any], second: BaseFairseqModel
+    ) -> tuple[dict[str, Any], EnhancedSource | None]:
+        """The sample with x' in the place of x; itself, where x' is there or nothing is to do.
+
+        The extractor works on the sample's device, in the precision of the *second* pass's model.
+        """
         if is_enhanced(sample) or "net_input" not in sample:
             return sample, None
         extractor = self.extractor()
         if extractor is None:
             return sample, None
         src_tokens = sample["net_input"]["src_tokens"]
-        words = extract_attention_words(extractor.model.to(src_tokens.device), src_tokens, **self._reading())
+        model = extractor.model.to(src_tokens.device, next(second.parameters()).dtype)
+        words = extract_attention_words(model, src_tokens, **self._reading())
         enhanced_sample, enhanced = enhance_batch(
             sample,
             words.positions,
@@ -328,7 +342,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
 
         The longest output is computed from x; alignments and attention point into x.
         """
-        enhanced_sample, enhanced = self._first_pass(sample)
+        enhanced_sample, enhanced = self._first_pass(sample, models[0])
         if not is_enhanced(enhanced_sample):
             return super().inference_step(generator, models, sample, prefix_tokens, constraints)
         with max_len_from(generator, enhanced_sample["plain_src_len"]):
@@ -339,5 +353,5 @@ class AttnEnhancedTranslationTask(TranslationTask):
 
     def valid_step(self, sample, model, criterion):
         """The loss on x', and, with ``--eval-bleu``, the BLEU of two passes."""
-        enhanced_sample, _ = self._first_pass(sample)
+        enhanced_sample, _ = self._first_pass(sample, model)
         return super().valid_step(enhanced_sample, model, criterion)

@@ -50,6 +50,34 @@ def test_formats_agree_with_each_other_and_with_the_data(data, baseline, tmp_pat
     assert agreed > 80  # the extractor knows the language pair
 
 
+def test_hypotheses_that_are_not_greedy_can_be_read(data, baseline, tmp_path):
+    """For analysis: the best of a beam, and the target side."""
+    pairs = known_pairs()
+    forced = [json.loads(line) for line in printed(data, baseline, tmp_path, "jsonl", "--force-target")]
+    known = looked_right = 0
+    for pair, record in zip(pairs, forced, strict=True):
+        _, target = pair.known()
+        assert record["hypothesis"] == target
+        known += len(target)
+        looked_right += sum(a == b for a, b in zip(pair.alignment, record["positions"], strict=True))
+    assert looked_right > 0.9 * known
+    beam = [json.loads(line) for line in printed(data, baseline, tmp_path, "jsonl", "--beam", 5)]
+    assert sum(record["hypothesis"] == pair.known()[1] for pair, record in zip(pairs, beam, strict=True)) > 80
+    pharaoh = printed(data, baseline, tmp_path, "pharaoh", "--beam", 5, "--attn-store", tmp_path / "store")
+    assert [[int(link.split("-")[0]) + 1 for link in line.split()] for line in pharaoh] == [
+        record["positions"] for record in beam
+    ]
+    assert not (tmp_path / "store").exists()  # no store holds what is not Algorithm 1's
+
+
+def test_each_precision_has_a_store_of_its_own(data, baseline, tmp_path):
+    full = printed(data, baseline, tmp_path, "pharaoh", "--attn-store", tmp_path / "store")
+    half = printed(data, baseline, tmp_path, "pharaoh", "--attn-store", tmp_path / "store", "--bf16")
+    manifests = [json.loads(file.read_text()) for file in (tmp_path / "store").glob("*/manifest.json")]
+    assert sorted(manifest["precision"] for manifest in manifests) == ["bfloat16", "float32"]
+    assert sum(a == b for a, b in zip(full, half, strict=True)) > 80  # they differ in close decisions only
+
+
 def test_training_reads_what_shares_have_extracted(data, baseline, tmp_path):
     where = ("--attn-store", tmp_path / "store")
     for split in ("train", "valid"):
@@ -78,6 +106,9 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(data, baseline, tmp_path)
         (("--num-shards", 2, "--shard-id", 2), "--shard-id 2: with --num-shards 2 it is 0 to 1"),
         (("--num-shards", 2, "--format", "text"), "--format prints the whole data set"),
         (("--output", "file"), "--output: nothing is printed without --format"),
+        (("--beam", 5), "--beam and --force-target are for analysis, and not stored"),
+        (("--beam", 0, "--format", "text"), "--beam 0: it is at least 1"),
+        (("--beam", 2, "--force-target", "--format", "text"), "--beam 2: it is at least 1, and 1 with --force-target"),
         (("--gen-subset", "none"), "there is no split 'none'"),
         (("--format", "jsonl", "--output", "/no/file"), "/no/file: cannot be written (No such file or directory)"),
     ],

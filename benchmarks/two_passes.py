@@ -1,0 +1,72 @@
+"""Seconds of two passes in one command, against the sum of the two steps by hand. On the CPU.
+
+    python benchmarks/two_passes.py DATA-BIN --path finetuned.pt
+
+One command: `fairseq-generate` of attn_enhanced_translation. By hand: `iel extract`, and `fairseq-generate` of plain
+translation on x' written out as text (attention positions off). All report their own time, without starting up. They
+take turns, and each turn has a ratio of its own: machines drift.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+from commands import USER_DIR, run, write_enhanced_text
+from fairseq import checkpoint_utils
+
+from iel_fairseq.enhancement import Enhancement
+
+
+def generate_seconds(data: Path, path: Path, task: str, options: tuple) -> float:
+    log = run("fairseq-generate", data, *USER_DIR, "--task", task, "--path", path, "--cpu", *options)
+    return float(re.search(r"Translated .* in ([\d.]+)s", log)[1])
+
+
+def extract_seconds(data: Path, extractor: str, split: str, store: Path) -> float:
+    options = ("--gen-subset", split, "--cpu", "--attn-store", store)
+    log = run("iel", "extract", data, "--path", extractor, *options)
+    return sum(float(seconds) for seconds in re.findall(r"read in ([\d.]+) s", log))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, help="fairseq data folder")
+    parser.add_argument("--path", type=Path, required=True, help="checkpoint fine-tuned on attention words")
+    parser.add_argument("--gen-subset", default="test")
+    parser.add_argument("--beam", type=int, default=5)
+    parser.add_argument("--max-tokens", type=int, default=4000)
+    parser.add_argument("--repeat", type=int, default=5, help="turns")
+    arguments = parser.parse_args()
+    state = checkpoint_utils.load_checkpoint_to_cpu(str(arguments.path))
+    extractor = Enhancement.from_task_state(state["task_state"]).extractor
+    split = arguments.gen_subset
+    rows = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        written, source, target = write_enhanced_text(arguments.data, Path(extractor), split, folder)
+        options = ("-s", source, "-t", target, "--gen-subset", split, "--beam", arguments.beam)
+        options += ("--max-tokens", arguments.max_tokens, "--required-batch-size-multiple", 1)
+        for turn in range(arguments.repeat):
+            rows.append(
+                (
+                    generate_seconds(arguments.data, arguments.path, "attn_enhanced_translation", options),
+                    extract_seconds(arguments.data, extractor, split, folder / f"store {turn}"),
+                    generate_seconds(written, arguments.path, "translation", options),
+                )
+            )
+            print(f"turn {turn + 1} of {arguments.repeat}: {rows[-1]}", file=sys.stderr)
+    together, first, second = zip(*rows, strict=True)
+    ratios = [one / (a + b) for one, a, b in rows]
+    print("| seconds, median | two passes in one | first pass | second pass | in one / sum: median | least | most |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
+    medians = " | ".join(f"{statistics.median(values):.2f}" for values in (together, first, second))
+    print(f"| {split} | {medians} | {statistics.median(ratios):.3f} | {min(ratios):.3f} | {max(ratios):.3f} |")
+
+
+if __name__ == "__main__":
+    main()

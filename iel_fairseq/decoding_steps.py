@@ -1,0 +1,230 @@
+"""One greedy step at a time, with the attention of one layer: the ground that Algorithm 1 stands on.
+
+Standard Transformer decoders go the short way of :mod:`iel_fairseq.transformer_steps`, all others fairseq's own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+import torch
+from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
+from fairseq.models.fconv import FConvDecoder
+from fairseq.models.transformer import TransformerDecoderBase
+from torch import Tensor, nn
+
+from iel_fairseq.errors import IELError
+from iel_fairseq.transformer_steps import TransformerSteps, is_standard_transformer
+
+
+class Cohort(Protocol):
+    """Sentences that began together, and are decoded in step."""
+
+    def __len__(self) -> int:
+        """How many are still there."""
+        ...
+
+    def keep(self, order: Tensor) -> None:
+        """Go on with some of them only.
+
+        Args:
+            order: int64 ``(B')``, which sentence takes each place
+        """
+
+
+class DecodingSteps(Protocol):
+    """Greedy decoding of cohorts of sentences, one token each at a time."""
+
+    def begin(self, encoder_out: Any, src_tokens: Tensor, steps: int) -> Cohort:
+        """Start with a batch.
+
+        Args:
+            encoder_out: the encoder's output
+            src_tokens: what it is of, int64 ``(B, columns)``
+            steps: how many will be asked for at most
+        """
+
+    def step(self, cohorts: Sequence[Any], tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Feed each sentence its newest token.
+
+        Args:
+            cohorts: with B sentences in all
+            tokens: int64 ``(B)``, cohort after cohort
+
+        Returns:
+            the most probable target words, never padding, int64 ``(B)``; and for each cohort attention over its
+            source columns, ``(its sentences, its columns)``
+        """
+
+
+@contextmanager
+def decoding_steps(
+    model: FairseqEncoderDecoderModel, layer: int | None, heads: Sequence[int] | None
+) -> Iterator[DecodingSteps]:
+    """Decode with *model* step by step, the fastest way that it allows.
+
+    Args:
+        model: in eval mode
+        layer: as :func:`~iel_fairseq.attention_words.extract_attention_words` has it
+        heads: likewise
+
+    Raises:
+        IELError: the model's decoder gives no attention, or has no such layer or head
+    """
+    with attention_reader(model.decoder, layer, heads) as (options, read_attention):
+        if is_standard_transformer(model.decoder):
+            yield TransformerSteps(model.decoder, options["alignment_layer"], heads)
+        else:
+            yield FairseqSteps(model, options, read_attention)
+
+
+class FairseqCohort:
+    """Sentences that began together, and fairseq's state of their decoding."""
+
+    def __init__(self, model: FairseqEncoderDecoderModel, encoder_out: Any, size: int, device: torch.device):
+        self._model = model
+        self.encoder_out = encoder_out
+        self.incremental_state: dict = {}
+        self.prefix = torch.empty((size, 0), dtype=torch.int64, device=device)
+        """Tokens so far, int64 ``(B, time)``."""
+
+    def __len__(self) -> int:
+        return len(self.prefix)
+
+    def keep(self, order: Tensor) -> None:
+        """See :class:`Cohort`."""
+        self.prefix = self.prefix[order]
+        self.encoder_out = self._model.encoder.reorder_encoder_out(self.encoder_out, order)
+        self._model.decoder.reorder_incremental_state_scripting(self.incremental_state, order)
+
+
+class FairseqSteps:
+    """Any of fairseq's incremental decoders, as it is."""
+
+    def __init__(
+        self,
+        model: FairseqEncoderDecoderModel,
+        options: dict[str, Any],
+        read_attention: Callable[[tuple], Tensor],
+    ):
+        """
+        Args:
+            model: in eval mode
+            options: for the decoder, see :func:`attention_reader`
+            read_attention: likewise
+        """
+        self._model, self._options, self._read_attention = model, options, read_attention
+
+    def begin(self, encoder_out: Any, src_tokens: Tensor, steps: int) -> FairseqCohort:
+        """See :class:`DecodingSteps`."""
+        return FairseqCohort(self._model, encoder_out, len(src_tokens), src_tokens.device)
+
+    def step(self, cohorts: Sequence[FairseqCohort], tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """See :class:`DecodingSteps`."""
+        found, attention = [], []
+        for cohort, newest in zip(cohorts, tokens.split([len(cohort) for cohort in cohorts]), strict=True):
+            cohort.prefix = torch.cat([cohort.prefix, newest.unsqueeze(1)], dim=1)
+            decoder_out = self._model.decoder(
+                cohort.prefix,
+                encoder_out=cohort.encoder_out,
+                incremental_state=cohort.incremental_state,
+                **self._options,
+            )
+            attention.append(self._read_attention(decoder_out)[:, -1])
+            if getattr(self._model.decoder, "adaptive_softmax", None) is None:
+                scores = decoder_out[0][:, -1]  # the largest logit is the largest probability
+            else:
+                scores = self._model.get_normalized_probs(decoder_out, log_probs=True, sample=None)[:, -1]
+            scores[:, self._model.decoder.dictionary.pad()] = -torch.inf
+            found.append(scores.argmax(dim=1))
+        return torch.cat(found), attention
+
+
+@contextmanager
+def attention_reader(
+    decoder: FairseqIncrementalDecoder, layer: int | None, heads: Sequence[int] | None
+) -> Iterator[tuple[dict, Callable[[tuple], Tensor]]]:
+    """Give the options that make *decoder* compute attention, and a function that reads it.
+
+    The function takes the decoder's output and returns attention ``(B, steps, columns)``, over source columns, of the
+    steps that were asked for. What fairseq's decoders return themselves is enough neither for single heads
+    (Transformer: the first N only) nor for one layer (ConvS2S: the average only), hence hooks on the attention
+    modules.
+
+    Raises:
+        IELError: the decoder gives no attention, or has no such layer or head
+    """
+    if isinstance(decoder, TransformerDecoderBase):
+        index = _index("--attn-layer", -1 if layer is None else layer, len(decoder.layers), "decoder layers")
+        attending = [getattr(decoder.layers[index], "encoder_attn", None)]
+        options = {"alignment_layer": index}
+    elif isinstance(decoder, FConvDecoder):
+        if heads is not None:
+            raise IELError(
+                f"--attn-heads {_listed(heads)}: a ConvS2S decoder has no attention heads; leave the option out"
+            )
+        attending = list(decoder.attention)
+        if layer is not None:
+            attending = [attending[_index("--attn-layer", layer, len(attending), "decoder layers")]]
+        options = {}
+    else:
+        if layer is not None or heads is not None:
+            raise IELError(
+                f"--attn-layer and --attn-heads choose within Transformer and ConvS2S decoders, "
+                f"not within {type(decoder).__name__}; leave them out"
+            )
+        yield {}, lambda decoder_out: _returned_attention(decoder, decoder_out)
+        return
+
+    modules = [module for module in attending if module is not None]
+    if not modules:
+        chosen = "" if layer is None else f" in layer {layer}"
+        raise IELError(f"the extractor's {type(decoder).__name__} gives no attention{chosen}; it cannot be read")
+    if heads is not None:
+        heads = [_index("--attn-heads", head, modules[0].num_heads, "attention heads") for head in heads]
+
+    weights: list[Tensor] = []
+    thread = threading.get_ident()  # others may use the same model at the same time
+
+    def remember(module: nn.Module, inputs: tuple, out: tuple) -> None:
+        if threading.get_ident() == thread:
+            weights.append(out[1])
+
+    handles = [module.register_forward_hook(remember) for module in modules]
+
+    def read(decoder_out: tuple) -> Tensor:
+        averaged = torch.stack(weights).mean(dim=0) if len(weights) > 1 else weights[0]
+        weights.clear()
+        if averaged.dim() == 4:  # a Transformer's: (heads, B, steps, columns)
+            averaged = (averaged if heads is None else averaged[list(heads)]).mean(dim=0)
+        return averaged
+
+    try:
+        yield options, read
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _returned_attention(decoder: FairseqIncrementalDecoder, decoder_out: tuple) -> Tensor:
+    """The attention that any other decoder returns beside its output, ``(B, steps, columns)``."""
+    extra = decoder_out[1] if len(decoder_out) > 1 else None
+    attention = extra.get("attn") if isinstance(extra, dict) else extra
+    if isinstance(attention, (list, tuple)):
+        attention = attention[0] if attention else None
+    if attention is None:
+        raise IELError(f"the extractor's {type(decoder).__name__} gives no attention; it cannot be read")
+    return attention
+
+
+def _index(option: str, value: int, size: int, what: str) -> int:
+    if not -size <= value < size:
+        raise IELError(f"{option} {value}: the extractor has {size} {what}, 0 to {size - 1}")
+    return value % size
+
+
+def _listed(heads: Sequence[int]) -> str:
+    return ",".join(str(head) for head in heads)

@@ -1,0 +1,257 @@
+"""The short way through a standard Transformer decoder: one greedy step for several cohorts of sentences.
+
+What fairseq's decoder computes, with the projections of self-attention in one product, keys and values written into
+room that is there already, no bookkeeping of beams, and attention weights for the one layer that is read. The dense
+layers see the sentences of all cohorts together; attention, whose shape differs, is computed for each cohort.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase
+from fairseq.modules import MultiheadAttention
+from fairseq.modules.transformer_layer import TransformerDecoderLayer, TransformerDecoderLayerBase
+from torch import Tensor, nn
+
+COLUMNS = 16
+"""Attention weights are computed over at least so many: a CPU's softmax is slow on shorter rows."""
+LOGITS = 1 << 20
+"""So many are computed at a time, and searched while they are in the cache."""
+
+
+def is_standard_transformer(decoder: nn.Module) -> bool:
+    """Whether *decoder* is fairseq's own Transformer decoder, without the options that this module does not know."""
+    return (
+        type(decoder) in (TransformerDecoder, TransformerDecoderBase)
+        and type(decoder.embed_tokens) is nn.Embedding
+        and decoder.adaptive_softmax is None
+        and decoder.quant_noise is None
+        and not decoder.cross_self_attention
+        and all(_is_standard_layer(layer) for layer in decoder.layers)
+    )
+
+
+def _is_standard_layer(layer: nn.Module) -> bool:
+    return (
+        type(layer) in (TransformerDecoderLayer, TransformerDecoderLayerBase)
+        and all(extra is None for extra in (layer.attn_ln, layer.c_attn, layer.ffn_layernorm, layer.w_resid))
+        and all(_is_standard_attention(attention) for attention in (layer.self_attn, layer.encoder_attn))
+    )
+
+
+def _is_standard_attention(attention: object) -> bool:
+    return (
+        isinstance(attention, MultiheadAttention)
+        and type(attention) is MultiheadAttention
+        and attention.bias_k is None
+        and not attention.add_zero_attn
+        and not getattr(attention, "use_xformers", False)
+        and all(
+            type(projection) is nn.Linear
+            for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj)
+        )
+    )
+
+
+class TransformerCohort:
+    """Sentences that began together, with the keys and values of all layers.
+
+    H heads of D dimensions, S source columns, T steps at most.
+    """
+
+    def __init__(self, padding: Tensor, steps: int):
+        """
+        Args:
+            padding: bool ``(B, source columns)``
+            steps: how many there will be at most
+        """
+        self.columns = padding.size(1)
+        """Of the source as it came."""
+        self.padding = F.pad(padding, (0, max(0, COLUMNS - self.columns)), value=True)
+        """bool ``(B, S)``"""
+        self.steps = steps
+        """T"""
+        self.time = 0
+        """Steps that have been made."""
+        self.source: list[tuple[Tensor, Tensor]] = []
+        """Of each layer, keys and values of the source: ``(B, H, S, D)``."""
+        self.target: list[tuple[Tensor, Tensor]] = []
+        """Of each layer, those of the tokens so far, and room for more: ``(B, H, T, D)``."""
+
+    def __len__(self) -> int:
+        return len(self.padding)
+
+    def keep(self, order: Tensor) -> None:
+        """See :class:`~iel_fairseq.decoding_steps.Cohort`."""
+        moved = (order != torch.arange(len(order), device=order.device)).nonzero().squeeze(1)
+
+        def kept(state: Tensor) -> Tensor:
+            state[moved] = state[order[moved]]  # most stay where they are
+            return state[: len(order)]
+
+        self.padding = kept(self.padding)
+        self.source = [(kept(keys), kept(values)) for keys, values in self.source]
+        self.target = [(kept(keys), kept(values)) for keys, values in self.target]
+
+
+class TransformerSteps:
+    """Greedy steps of a decoder for which :func:`is_standard_transformer` holds."""
+
+    def __init__(self, decoder: TransformerDecoderBase, layer: int, heads: Sequence[int] | None):
+        """
+        Args:
+            decoder: in eval mode
+            layer: whose attention is read
+            heads: likewise; None: all
+        """
+        self._decoder, self._layer = decoder, layer
+        self._heads = None if heads is None else list(heads)
+        self._layers = [_LayerStep(module, index) for index, module in enumerate(decoder.layers)]
+        weight = decoder.output_projection.weight
+        self._positions = weight.new_empty(0, decoder.embed_dim)
+        self._logits = weight.new_empty(max(1, LOGITS // len(weight)), len(weight))
+
+    def begin(self, encoder_out: Any, src_tokens: Tensor, steps: int) -> TransformerCohort:
+        """See :class:`~iel_fairseq.decoding_steps.DecodingSteps`."""
+        if len(self._positions) < steps:
+            self._positions = self._embedded_positions(steps, src_tokens)
+        cohort = TransformerCohort(src_tokens.eq(self._decoder.padding_idx), steps)
+        [encoded] = encoder_out["encoder_out"]  # (source columns, B, C)
+        encoded = F.pad(encoded.transpose(0, 1), (0, 0, 0, cohort.padding.size(1) - cohort.columns))
+        for layer in self._layers:
+            layer.begin(cohort, encoded)
+        return cohort
+
+    def _embedded_positions(self, steps: int, like: Tensor) -> Tensor:
+        if self._decoder.embed_positions is None:
+            return self._positions.new_zeros(steps, self._decoder.embed_dim)
+        tokens = like.new_full((1, steps), self._decoder.dictionary.eos())  # any but padding
+        return self._decoder.embed_positions(tokens)[0].to(self._positions)
+
+    def step(self, cohorts: Sequence[TransformerCohort], tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """See :class:`~iel_fairseq.decoding_steps.DecodingSteps`."""
+        decoder = self._decoder
+        x = decoder.embed_scale * decoder.embed_tokens(tokens)
+        if decoder.project_in_dim is not None:
+            x = decoder.project_in_dim(x)
+        x = x + torch.cat([self._positions[cohort.time].expand(len(cohort), -1) for cohort in cohorts])
+        if decoder.layernorm_embedding is not None:
+            x = decoder.layernorm_embedding(x)
+        attention: list[Tensor] = []
+        for layer in self._layers:
+            x, weights = layer.step(x, cohorts)
+            if layer.index == self._layer:
+                attention = weights
+        for cohort in cohorts:
+            cohort.time += 1
+        if decoder.layer_norm is not None:
+            x = decoder.layer_norm(x)
+        if decoder.project_out_dim is not None:
+            x = decoder.project_out_dim(x)
+        return self._most_probable(x), [
+            (weights if self._heads is None else weights[:, self._heads]).mean(dim=1)[:, : cohort.columns]
+            for weights, cohort in zip(attention, cohorts, strict=True)
+        ]
+
+    def _most_probable(self, x: Tensor) -> Tensor:
+        """The target word of the largest logit, never padding: int64 ``(B)``. *x* is ``(B, C)``."""
+        projection = self._decoder.output_projection
+        found = []
+        for some in x.split(len(self._logits)):
+            logits = torch.mm(some, projection.weight.t(), out=self._logits[: len(some)])
+            logits[:, self._decoder.padding_idx] = -torch.inf
+            found.append(_argmax(logits))
+        return torch.cat(found)
+
+
+class _LayerStep:
+    """One decoder layer."""
+
+    def __init__(self, layer: TransformerDecoderLayerBase, index: int):
+        self.index = index
+        self._layer = layer
+        attention = layer.self_attn
+        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
+        self._qkv_weight = torch.cat([projection.weight for projection in projections])
+        self._qkv_bias = (
+            None if attention.q_proj.bias is None else torch.cat([projection.bias for projection in projections])
+        )
+
+    def begin(self, cohort: TransformerCohort, encoded: Tensor) -> None:
+        attention = self._layer.encoder_attn
+        keys, values = (
+            projection(encoded).unflatten(2, (attention.num_heads, -1)).transpose(1, 2).contiguous()
+            for projection in (attention.k_proj, attention.v_proj)
+        )
+        cohort.source.append((keys, values))
+        room = (len(cohort), self._layer.self_attn.num_heads, cohort.steps, self._layer.self_attn.head_dim)
+        cohort.target.append((encoded.new_empty(room), encoded.new_empty(room)))
+
+    def step(self, x: Tensor, cohorts: Sequence[TransformerCohort]) -> tuple[Tensor, list[Tensor]]:
+        """The layer's output ``(B, C)``, and each cohort's attention to the source ``(its sentences, H, S)``."""
+        layer = self._layer
+        sizes = [len(cohort) for cohort in cohorts]
+        before = layer.normalize_before
+
+        y = layer.self_attn_layer_norm(x) if before else x
+        heads = layer.self_attn.num_heads
+        projected = F.linear(y, self._qkv_weight, self._qkv_bias).unflatten(1, (3, heads, -1))
+        looked = []
+        for cohort, qkv in zip(cohorts, projected.split(sizes), strict=True):
+            keys, values = cohort.target[self.index]
+            keys[:, :, cohort.time], values[:, :, cohort.time] = qkv[:, 1], qkv[:, 2]
+            now = cohort.time + 1
+            out = F.scaled_dot_product_attention(qkv[:, 0].unsqueeze(2), keys[:, :, :now], values[:, :, :now])
+            looked.append(out.flatten(1))
+        x = x + layer.self_attn.out_proj(torch.cat(looked))
+        if not before:
+            x = layer.self_attn_layer_norm(x)
+
+        y = layer.encoder_attn_layer_norm(x) if before else x
+        query = (layer.encoder_attn.q_proj(y) * layer.encoder_attn.scaling).unflatten(1, (heads, -1))
+        looked, attention = [], []
+        for cohort, q in zip(cohorts, query.split(sizes), strict=True):
+            out, weights = _attend(q, *cohort.source[self.index], cohort.padding)
+            looked.append(out)
+            attention.append(weights)
+        x = x + layer.encoder_attn.out_proj(torch.cat(looked))
+        if not before:
+            x = layer.encoder_attn_layer_norm(x)
+
+        y = layer.final_layer_norm(x) if before else x
+        x = x + layer.fc2(layer.activation_fn(layer.fc1(y)))
+        return (x if before else layer.final_layer_norm(x)), attention
+
+
+def _attend(query: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
+    """What comes of one query a sentence, ``(B, H * D)``, and the attention weights ``(B, H, columns)``.
+
+    Args:
+        query: ``(B, H, D)``, scaled
+        keys: ``(B, H, columns, D)``
+        values: likewise
+        hidden: columns that are not looked at: bool ``(B, columns)``
+    """
+    size, heads, columns, dimension = keys.shape
+    scores = torch.bmm(query.reshape(size * heads, 1, dimension), keys.flatten(0, 1).transpose(1, 2))
+    scores.view(size, heads, columns).masked_fill_(hidden.unsqueeze(1), -torch.inf)
+    weights = scores.softmax(dim=-1, dtype=torch.float32).to(scores)
+    return torch.bmm(weights, values.flatten(0, 1)).view(size, -1), weights.view(size, heads, columns)
+
+
+def _argmax(scores: Tensor) -> Tensor:
+    """The first column with the largest score of each row: int64 ``(B)``. PyTorch's own is slow on long rows."""
+    columns = scores.size(1)
+    block = 64
+    whole = columns // block * block
+    blocks = scores[:, :whole].unflatten(1, (-1, block))
+    best = blocks.amax(dim=2)
+    if whole < columns:
+        best = torch.cat([best, scores[:, whole:].amax(dim=1, keepdim=True)], dim=1)
+    start = best.argmax(dim=1) * block
+    within = start.unsqueeze(1) + torch.arange(block, device=scores.device)
+    return start + scores.gather(1, within.clamp(max=columns - 1)).argmax(dim=1)

@@ -1,0 +1,55 @@
+"""The short way through a Transformer decoder, held against fairseq's own way."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from test_attention_words import sentences
+from tiny_models import batch, make_fconv, make_transformer
+
+from iel_fairseq.attention_words import extract_attention_words
+from iel_fairseq.transformer_steps import _argmax, is_standard_transformer
+
+STANDARD = {
+    "post-norm": {},
+    "pre-norm": {"decoder_normalize_before": True},
+    "learned positions": {"decoder_learned_pos": True},
+    "no positions": {"no_token_positional_embeddings": True},
+    "norm of embeddings": {"layernorm_embedding": True, "no_scale_embedding": True},
+    "other dimensions outside": {"decoder_input_dim": 12, "decoder_output_dim": 8},
+    "wider than the encoder": {"decoder_embed_dim": 24, "decoder_attention_heads": 3},
+    "shared embeddings": {"share_decoder_input_output_embed": True},
+    "layers are dropped in training": {"decoder_layerdrop": 0.5},
+}
+OTHERS = {
+    "adaptive softmax": {"adaptive_softmax_cutoff": "4,8"},
+    "attends to source and target at once": {"cross_self_attention": True},
+    "scaled heads": {"scale_heads": True},
+}
+
+
+@pytest.mark.parametrize("name", [*STANDARD, *OTHERS])
+@pytest.mark.parametrize("heads", [None, [2]])
+def test_the_short_way_finds_what_fairseqs_decoder_finds(name, heads, monkeypatch):
+    model = make_transformer(**{**STANDARD, **OTHERS}[name])
+    assert is_standard_transformer(model.decoder) == (name in STANDARD)
+    source = batch(*sentences(40))
+    words = extract_attention_words(model, source, heads=heads, max_len_a=1, max_len_b=5)
+    monkeypatch.setattr("iel_fairseq.decoding_steps.is_standard_transformer", lambda decoder: False)
+    expected = extract_attention_words(model, source, heads=heads, max_len_a=1, max_len_b=5)
+    assert torch.equal(words.hypotheses, expected.hypotheses)
+    assert torch.equal(words.positions, expected.positions)
+    assert torch.allclose(words.scores, expected.scores, atol=1e-5)
+    assert len(set(map(tuple, words.positions.tolist()))) > (10 if name in STANDARD else 3)  # it does look
+
+
+def test_other_decoders_are_not_standard():
+    assert not is_standard_transformer(make_fconv().decoder)
+
+
+@pytest.mark.parametrize("columns", [1, 63, 64, 65, 200])
+def test_argmax_is_the_first_of_the_largest(columns):
+    generator = torch.Generator().manual_seed(columns)
+    scores = torch.randint(-5, 5, (300, columns), generator=generator).float()  # full of ties
+    scores[0] = -torch.inf
+    assert torch.equal(_argmax(scores), scores.argmax(dim=1))
