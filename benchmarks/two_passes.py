@@ -17,7 +17,6 @@ import tempfile
 from pathlib import Path
 
 from commands import USER_DIR, run, write_enhanced_text
-from fairseq import checkpoint_utils
 
 from iel_fairseq.enhancement import Enhancement
 
@@ -42,8 +41,9 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=4000)
     parser.add_argument("--repeat", type=int, default=5, help="turns")
     arguments = parser.parse_args()
-    state = checkpoint_utils.load_checkpoint_to_cpu(str(arguments.path))
-    extractor = Enhancement.from_task_state(state["task_state"]).extractor
+    extractor = Enhancement.from_checkpoint(str(arguments.path)).extractor
+    if extractor is None:
+        parser.error(f"{arguments.path}: it remembers no extractor")
     split = arguments.gen_subset
     rows = []
     with tempfile.TemporaryDirectory() as name:

@@ -21,6 +21,8 @@ MAX_LEN_A, MAX_LEN_B = 1.2, 10
 sentence from its own length, so that no sentence depends on its neighbours. Without it a greedy extractor that falls
 into a loop fills the enhanced source with hundreds of copies of one word."""
 
+DROPPED_SHARE = 1 / 16
+"""Finished sentences are dropped when they are at least such a share of a batch."""
 
 NOT_IN_EVAL_MODE = "the extractor must be in eval mode: call model.eval() first"
 
@@ -205,8 +207,10 @@ class _Generation:
         self._going_on &= tokens.ne(self._eos) & self._ends.gt(self._time)
         if self._time % self._look_every and self._time < self._steps:
             return
-        order = _closed_up(self._going_on)
-        if len(order) < len(rows):
+        count = int(self._going_on.sum())
+        # To drop a sentence, others move: it is worth it for many.
+        if count == 0 or len(rows) - count >= DROPPED_SHARE * len(rows):
+            order = _closed_up(self._going_on, count)
             self._rows, self.tokens, self._no_word = rows[order], tokens[order], self._no_word[order]
             self._ends, self._going_on = self._ends[order], self._going_on[order]
             if len(order):
@@ -287,13 +291,13 @@ def _readable(model: FairseqEncoderDecoderModel, src_lengths: Tensor, is_word: T
     return (is_word.any(dim=1) & src_lengths.le(model.encoder.max_positions())).nonzero().squeeze(1)
 
 
-def _closed_up(going_on: Tensor) -> Tensor:
-    """The sentences that go on, the last of them in the places of those that do not: int64, indices.
+def _closed_up(going_on: Tensor, count: int) -> Tensor:
+    """The sentences that go on, the last of them in the places of those that do not: int64 ``(count)``, indices.
 
     Args:
         going_on: bool ``(B)``
+        count: of those that go on
     """
-    count = int(going_on.sum())
     order = torch.arange(count, device=going_on.device)
     order[~going_on[:count]] = going_on[count:].nonzero().squeeze(1) + count
     return order

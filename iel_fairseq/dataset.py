@@ -7,6 +7,7 @@ from fairseq.data import LanguagePairDataset, data_utils
 
 from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.enhanced_source import enhance_batch, enhanced_length
+from iel_fairseq.noise import Noise
 
 
 class CompleteLanguagePairDataset(LanguagePairDataset):
@@ -63,6 +64,7 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
         *,
         attn_positions: bool,
         limit: int,
+        noise: Noise,
     ):
         """
         Args:
@@ -70,6 +72,7 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
             attention_positions: those of each sentence of *plain*
             attn_positions: give attention words the positions they were read from
             limit: longest enhanced source, with ``</s>``, that the encoder can read
+            noise: replaces some of the attention words
         """
         words = np.asarray(attention_positions.sizes, dtype=np.int64)
         plain_sizes = np.asarray(plain.src_sizes, dtype=np.int64)
@@ -78,6 +81,7 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
         self.attention_positions = attention_positions
         self.attn_positions = attn_positions
         self.limit = limit
+        self.noise = noise
         self.cut = words - (sizes - plain_sizes)
         """Attention words that do not fit, int64 ``(sentences,)``."""
 
@@ -92,10 +96,11 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
             return batch
         positions_of = {sample["id"]: sample["attention_positions"] for sample in samples}
         positions = data_utils.collate_tokens([positions_of[i] for i in batch["id"].tolist()], pad_idx=0)
+        pad, eos = self.src_dict.pad(), self.src_dict.eos()
         enhanced, _ = enhance_batch(
             batch,
-            positions,
-            pad=self.src_dict.pad(),
+            self.noise.on(batch["net_input"]["src_tokens"], positions, pad=pad, eos=eos),
+            pad=pad,
             left_pad=self.left_pad_source,
             attn_positions=self.attn_positions,
             limit=self.limit,

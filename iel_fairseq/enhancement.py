@@ -6,7 +6,10 @@ import hashlib
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
+
+from iel_fairseq.noise import Noise
 
 KEY = "iel_fairseq"
 """Where in fairseq's task state the memory lies."""
@@ -22,6 +25,8 @@ class Enhancement:
         attn_positions: whether attention words had the positions they were read from
         attn_layer: the decoder layer that was read; None: Algorithm 1's own choice
         attn_heads: the heads that were read; None: all
+        attn_noise: share of the attention words that were replaced by random ones
+        attn_noise_seed: of those
         round: bootstrapping round; 0 for a model that reads the plain source
         source_dictionary: fingerprint of the source dictionary; None when not known
         target_dictionary: fingerprint of the target dictionary; None when not known
@@ -32,9 +37,16 @@ class Enhancement:
     attn_positions: bool = False
     attn_layer: int | None = None
     attn_heads: tuple[int, ...] | None = None
+    attn_noise: float = 0.0
+    attn_noise_seed: int = 1
     round: int = 0
     source_dictionary: str | None = None
     target_dictionary: str | None = None
+
+    @property
+    def noise(self) -> Noise:
+        """What replaced some of the attention words."""
+        return Noise(self.attn_noise, self.attn_noise_seed)
 
     def to_task_state(self) -> dict[str, Any]:
         """The entry for fairseq's task state."""
@@ -50,18 +62,25 @@ class Enhancement:
             values["attn_heads"] = tuple(values["attn_heads"])
         return cls(**values)
 
+    @classmethod
+    def from_checkpoint(cls, path: str) -> Enhancement:
+        """Read the entry of a checkpoint file."""
+        return cls.from_task_state(checkpoint_utils.load_checkpoint_to_cpu(path).get("task_state") or {})
+
     def same_input(self, other: Enhancement) -> bool:
         """Whether models that remember *self* and *other* want the same input, as an ensemble must."""
         return self._input() == other._input()
 
     def _input(self) -> tuple:
-        return self.extractor_sha256, self.attn_positions, self.attn_layer, self.attn_heads
+        return self.extractor_sha256, self.attn_positions, self.attn_layer, self.attn_heads, self.noise
 
     def describe(self) -> str:
         """One phrase for a message to the user."""
         if self.extractor is None:
             return "the plain source"
-        return f"attention words of {self.extractor}, attention positions {'on' if self.attn_positions else 'off'}"
+        noise = f", {self.attn_noise:.0%} of them random" if self.attn_noise else ""
+        positions = "on" if self.attn_positions else "off"
+        return f"attention words of {self.extractor}{noise}, attention positions {positions}"
 
 
 def dictionary_fingerprint(dictionary: Dictionary) -> str:

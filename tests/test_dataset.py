@@ -9,7 +9,9 @@ from fairseq.data import LanguagePairDataset, ListDataset, data_utils
 from tiny_models import EOS, PAD, make_task
 
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
+from iel_fairseq.noise import Noise
 
+NO_NOISE = Noise()
 SOURCES = [[4, 5, 6], [7], [8, 9], [4, 4, 4, 4], []]
 TARGETS = [[10, 11], [12], [13, 10, 11, 12, 13, 10, 11], [10], [11]]
 POSITIONS = [[3, 1], [1], [2, 1, 1, 1, 2, 2], [], []]
@@ -30,9 +32,12 @@ def attention_positions(rows: list[list[int]]) -> ListDataset:
     return ListDataset([torch.tensor(row, dtype=torch.int64) for row in rows], np.array([len(row) for row in rows]))
 
 
-def enhanced_dataset(attn_positions: bool = True, limit: int = 100, **options) -> AttnEnhancedDataset:
+def enhanced_dataset(
+    attn_positions: bool = True, limit: int = 100, noise: Noise = NO_NOISE, **options
+) -> AttnEnhancedDataset:
     positions = attention_positions(POSITIONS)
-    return AttnEnhancedDataset(plain_dataset(**options), positions, attn_positions=attn_positions, limit=limit)
+    plain = plain_dataset(**options)
+    return AttnEnhancedDataset(plain, positions, attn_positions=attn_positions, limit=limit, noise=noise)
 
 
 def test_sizes_are_those_of_the_enhanced_source():
@@ -118,7 +123,9 @@ def test_no_sentence_is_lost_to_batching(size, make):
     plain = plain_dataset(rows, rows)
     dataset = CompleteLanguagePairDataset(plain)
     if make == "enhanced":
-        dataset = AttnEnhancedDataset(plain, attention_positions([[1]] * size), attn_positions=False, limit=99)
+        dataset = AttnEnhancedDataset(
+            plain, attention_positions([[1]] * size), attn_positions=False, limit=99, noise=NO_NOISE
+        )
     indices = dataset.ordered_indices()
     batches = dataset.batch_by_size(indices, max_tokens=500, required_batch_size_multiple=8)
     assert np.concatenate(batches).tolist() == indices.tolist()
@@ -129,3 +136,20 @@ def test_no_sentence_is_lost_to_batching(size, make):
         indices, dataset.num_tokens, dataset.num_tokens_vec(indices), max_tokens=500, required_batch_size_multiple=8
     )
     assert [batch.tolist() for batch in batches[: len(same)]] == [batch.tolist() for batch in same]
+
+
+def test_noise_replaces_words_and_their_positions_alike_and_no_size():
+    clean, noisy = enhanced_dataset(), enhanced_dataset(noise=Noise(1.0, seed=5))
+    assert noisy.sizes.tolist() == clean.sizes.tolist()
+    batch = noisy.collater([noisy[i] for i in range(5)])
+    assert (
+        batch["net_input"]["src_tokens"]
+        .ne(clean.collater([clean[i] for i in range(5)])["net_input"]["src_tokens"])
+        .any()
+    )
+    for tokens, positions in zip(batch["net_input"]["src_tokens"], batch["net_input"]["src_positions"], strict=True):
+        words = [(int(token), int(position)) for token, position in zip(tokens, positions, strict=True) if token != PAD]
+        first = {position: token for token, position in reversed(words)}  # in the plain source
+        assert all(first[position] == token for token, position in words)
+    again = noisy.collater([noisy[i] for i in range(5)])
+    assert torch.equal(again["net_input"]["src_tokens"], batch["net_input"]["src_tokens"])

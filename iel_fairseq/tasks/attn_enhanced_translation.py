@@ -23,6 +23,7 @@ from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import Extractor, load_extractor
+from iel_fairseq.noise import Noise
 from iel_fairseq.source_positions import accept_source_positions
 from iel_fairseq.two_passes import max_len_from, point_into_plain_source
 
@@ -62,7 +63,16 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     attn_heads: Optional[List[int]] = field(
         default=None, metadata={"help": "attention heads to read, e.g. 0,3; default: all (Transformer)"}
     )
+    attn_noise: Optional[float] = field(
+        default=None,
+        metadata={
+            "help": "share of each sentence's attention words, 0 to 1, replaced by words drawn from the same source; "
+            "default: 0 in training, in decoding what the checkpoint was trained with"
+        },
+    )
+    seed: int = II("common.seed")
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
+    save_dir: str = II("checkpoint.save_dir")
     cpu: bool = II("common.cpu")
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")
@@ -104,6 +114,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             raise IELError("--load-alignments: alignments with attention words in the source are not supported")
         if cfg.num_batch_buckets:
             raise IELError("--num-batch-buckets: buckets are not supported with attention words; leave it out")
+        Noise(cfg.attn_noise or 0.0)  # refuses what is no share, before any work
         folder = (utils.split_paths(cfg.data or "") or [""])[0]
         if not os.path.isdir(folder):
             raise IELError(f"{folder or 'DATA'}: no such data folder; make one with fairseq-preprocess")
@@ -124,6 +135,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
         """
         super().load_state_dict(state_dict)
         remembered = Enhancement.from_task_state(state_dict)
+        if self.cfg.attn_noise is not None:
+            remembered = replace(remembered, attn_noise=self.cfg.attn_noise, attn_noise_seed=self.cfg.seed)
         for side in ("source", "target"):
             fingerprint = getattr(remembered, f"{side}_dictionary")
             if fingerprint not in (None, getattr(self.enhancement, f"{side}_dictionary")):
@@ -190,6 +203,18 @@ class AttnEnhancedTranslationTask(TranslationTask):
         return extractor
 
     def _start_enhanced_training(self, extractor: Extractor) -> None:
+        """
+        Raises:
+            IELError: the training that goes on in the save directory began with another extractor
+        """
+        last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
+        if os.path.isfile(last):
+            began_with = Enhancement.from_checkpoint(last)
+            if began_with.extractor_sha256 not in (None, extractor.sha256):
+                raise IELError(
+                    f"{last}: this training began with another extractor ({began_with.extractor}, SHA-256 "
+                    f"{began_with.extractor_sha256}) than {extractor.path}; give that one, or another --save-dir"
+                )
         self.enhancement = replace(
             self.enhancement,
             extractor=extractor.path,
@@ -197,6 +222,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
             attn_positions=self.cfg.attn_positions,
             attn_layer=self.cfg.attn_layer,
             attn_heads=None if self.cfg.attn_heads is None else tuple(self.cfg.attn_heads),
+            attn_noise=self.cfg.attn_noise or 0.0,
+            attn_noise_seed=self.cfg.seed,
             round=extractor.round + 1,
         )
         self.state.merge_state_dict(self.enhancement.to_task_state())
@@ -229,7 +256,13 @@ class AttnEnhancedTranslationTask(TranslationTask):
             return
         self._start_enhanced_training(extractor)
         positions = self._attention_positions(plain, split, folder, extractor)
-        enhanced = AttnEnhancedDataset(plain, positions, attn_positions=self.cfg.attn_positions, limit=self.limit)
+        enhanced = AttnEnhancedDataset(
+            plain,
+            positions,
+            attn_positions=self.cfg.attn_positions,
+            limit=self.limit,
+            noise=self.enhancement.noise,
+        )
         logger.info(
             f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave "
             f"{positions.sizes.sum(dtype=np.int64):,} attention words for {len(plain):,} sentences; "
@@ -277,6 +310,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if self._extractor_path() is None:
             if positions_on:
                 raise IELError("--attn-positions: no attention words without --attn-model or --finetune-from-model")
+            if self.cfg.attn_noise:
+                raise IELError("--attn-noise: no attention words without --attn-model or --finetune-from-model")
             return model
         if isinstance(model.encoder, LSTMEncoder):
             raise IELError("attention words in the source of an LSTM are not supported; take a Transformer or ConvS2S")
@@ -323,10 +358,11 @@ class AttnEnhancedTranslationTask(TranslationTask):
         src_tokens = sample["net_input"]["src_tokens"]
         model = extractor.model.to(src_tokens.device, next(second.parameters()).dtype)
         words = extract_attention_words(model, src_tokens, **self._reading())
+        pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
         enhanced_sample, enhanced = enhance_batch(
             sample,
-            words.positions,
-            pad=self.source_dictionary.pad(),
+            self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos),
+            pad=pad,
             left_pad=self.cfg.left_pad_source,
             limit=self.limit,
             attn_positions=self.enhancement.attn_positions,

@@ -35,6 +35,16 @@ def test_a_second_start_goes_on_and_extracts_nothing_again(data, trained, tmp_pa
     assert "begin training epoch 1" not in second
 
 
+def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_path):
+    extractor = tmp_path / "extractor.pt"
+    shutil.copy(trained("transformer", "baseline")[0], extractor)
+    where = ("--attn-store", tmp_path)
+    train(data, tmp_path / "save", *IEL, *options(extractor, 1), *where)
+    shutil.copy(trained("transformer", "words")[0], extractor)
+    log = train(data, tmp_path / "save", *IEL, *options(extractor, 2), *where, fails=True)
+    assert "checkpoint_last.pt: this training began with another extractor" in log.splitlines()[-1]
+
+
 def test_the_checkpoint_remembers(data, trained, tmp_path):
     """Line 13: extractor, positions, layer, heads, round, dictionaries; as plain data."""
     baseline, _ = trained("transformer", "baseline")
