@@ -24,6 +24,7 @@ setup(
         "ve-fairseq==0.12.3",
         "hydra-core>=1.3.2,<1.4",
         "omegaconf>=2.3,<2.4",
+        "matplotlib>=3.8,<4",
         "numpy>=2,<3",
         "torch>=2.6,<2.14",
         "sacrebleu>=2.4,<3",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from sacrebleu.significance import PairedTest
 
 import iel_fairseq  # noqa: F401  (lets torch's safe loader read fairseq's checkpoints)
 from iel_fairseq.attention_words import extract_attention_words
+from iel_fairseq.files import whole_file
 
 EXAMPLES = 5
 
@@ -27,8 +29,9 @@ def updates(run: Path, system: str) -> int:
     return own if system == "baseline" else own + updates(run, "baseline")
 
 
-def print_table(arguments: argparse.Namespace) -> None:
-    """BLEU, its 95% confidence interval, and the paired bootstrap significance against the control."""
+def print_table(arguments: argparse.Namespace) -> list[dict]:
+    """BLEU, its 95% confidence interval, and the paired bootstrap significance against the control; as data, too."""
+    records = []
     names = dict(zip(arguments.splits, arguments.names, strict=True))
     header = " | ".join(f"{names[split]} (p)" for split in arguments.splits)
     print(f"| model | system | updates | {header} |")
@@ -48,10 +51,13 @@ def print_table(arguments: argparse.Namespace) -> None:
             for system, result in zip(systems, scores["BLEU"], strict=True):
                 p_value = "" if result.p_value is None else f" ({result.p_value:.3f})"
                 cells[system].append(f"{result.score:.1f} ± {result.ci:.1f}{p_value}")
+                record = {"model": arch, "system": system, "set": names[split], "bleu": result.score}
+                records.append({**record, "ci": result.ci, "p": result.p_value, "signature": signature})
         for system in arguments.systems:
             print(f"| {arch} | {system} | {updates(run, system):,} | " + " | ".join(cells[system]) + " |")
     print(f"\nsacreBLEU signature: `{signature}`; ± is the 95% confidence interval, (p) the paired bootstrap")
     print("significance of the difference from the control.")
+    return records
 
 
 def print_examples(arguments: argparse.Namespace) -> None:
@@ -88,10 +94,14 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", required=True, help="systems, rows of the table")
     parser.add_argument("--splits", nargs="+", required=True, help="fairseq's names of the sets, columns of the table")
     parser.add_argument("--names", nargs="+", required=True, help="the sets' own names, in the same order")
+    parser.add_argument("--json", type=Path, required=True, help="file for the same figures as data")
     arguments = parser.parse_args()
     torch.set_grad_enabled(False)
-    print_table(arguments)
-    print_examples(arguments)
+    records = print_table(arguments)
+    with whole_file(str(arguments.json)) as file:
+        json.dump(records, file, indent=1)
+    if "attention-positions" in arguments.systems:
+        print_examples(arguments)
 
 
 if __name__ == "__main__":

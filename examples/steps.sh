@@ -13,7 +13,10 @@
 #                        count as tokens, so that the same --max-tokens holds fewer enhanced sentences than plain
 #   raw_text             a function that writes $WORK/raw/{train,valid,test,test1,...}.{SRC,TGT}
 #
-# then sources this file and calls recipe. Every step writes to a temporary name and renames, and skips what is
+# and perhaps SYSTEMS, those that are trained and compared: baseline, control, attention-words,
+# attention-positions, and noise-PERCENT-SEED, attention words with their positions, some replaced by random words.
+#
+# It then sources this file and calls recipe. Every step writes to a temporary name and renames, and skips what is
 # there already: a second run goes on where the first one stopped.
 
 set -euo pipefail
@@ -27,7 +30,8 @@ if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then 
 # Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.
 PLAIN=(--user-dir "$IEL" --task translation --required-batch-size-multiple 1)
 ENHANCED=(--user-dir "$IEL" --task attn_enhanced_translation)
-SYSTEMS="baseline control attention-words attention-positions"
+RESULTS=${RESULTS:-results} # name of the table
+SYSTEMS=${SYSTEMS:-baseline control attention-words attention-positions}
 
 recipe() {
   local arch split system
@@ -36,25 +40,41 @@ recipe() {
   say "2. prepare: Moses tokeniser, $BPE_MERGES joint BPE merges, binarise"
   prepare
   for arch in $ARCHS; do
-    say "3. $arch: baseline, plain translation"
-    train "$arch" baseline
-    say "4. $arch: control, the baseline trained further on the same"
-    train "$arch" control
-    say "5. $arch: attention words, the baseline trained further on the enhanced source"
-    train "$arch" attention-words
-    say "6. $arch: attention words with their positions, likewise"
-    train "$arch" attention-positions
-    say "7. $arch: translate"
+    for system in $SYSTEMS; do
+      say "3. $arch: $system, $(describe "$system")"
+      train "$arch" "$system"
+    done
+    say "4. $arch: translate"
     for system in $SYSTEMS; do
       for split in $(splits); do
         once "$WORK/$arch/$system/$split.$TGT" translate "$arch" "$system" "$split"
       done
     done
   done
-  say "8. results"
+  say "5. results"
   # shellcheck disable=SC2046,SC2086
   python "$examples/results.py" "$WORK" --source "$SRC" --target "$TGT" --archs $ARCHS --systems $SYSTEMS \
-    --splits $(splits) --names valid $TESTS | tee "$WORK/results.md"
+    --splits $(splits) --names valid $TESTS --json "$WORK/$RESULTS.json" | tee "$WORK/$RESULTS.md"
+}
+
+describe() {
+  case $1 in
+  baseline) echo "plain translation" ;;
+  control) echo "the baseline trained further on the same" ;;
+  attention-words) echo "the baseline trained further on the enhanced source" ;;
+  attention-positions) echo "likewise, attention words with their positions" ;;
+  noise-*-*) echo "likewise, $(noise "$1" percent)% of the words random, seed $(noise "$1" seed)" ;;
+  *)
+    echo "SYSTEMS: there is no system $1" >&2
+    exit 1
+    ;;
+  esac
+}
+
+# noise noise-PERCENT-SEED percent|seed
+noise() {
+  local percent=${1#noise-}
+  if [ "$2" = percent ]; then echo "${percent%-*}"; else echo "${percent#*-}"; fi
 }
 
 say() { printf '\n=== %s\n' "$*" >&2; }
@@ -113,16 +133,21 @@ train() {
   local -n model=${arch^^}_MODEL from_scratch=${arch^^}_TRAIN further=${arch^^}_FINETUNE
   local finetune=("${further[@]}" --finetune-from-model "$WORK/$arch/baseline/checkpoint_best.pt")
   local -a options
+  local seed=$SEED
   case $system in
     baseline) options=("${PLAIN[@]}" "${from_scratch[@]}") ;;
     control) options=("${PLAIN[@]}" "${finetune[@]}" "${CONTROL[@]}") ;;
     attention-words) options=("${ENHANCED[@]}" "${finetune[@]}") ;;
     attention-positions) options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions) ;;
+    noise-*)
+      seed=$(noise "$system" seed)
+      options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions --attn-noise "$(noise "$system" percent)e-2")
+      ;;
   esac
   if [ -e "$dir/finished" ]; then return; fi
   mkdir -p "$dir"
   fairseq-train "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${model[@]}" "${options[@]}" \
-    --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --seed "$SEED" "${DEVICE[@]}" \
+    --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --seed "$seed" "${DEVICE[@]}" \
     --no-epoch-checkpoints --save-dir "$dir" --log-file "$dir/train.log"
   touch "$dir/finished"
 }

@@ -108,6 +108,25 @@ def let_ranks_share_a_checkpoint() -> None:
     distributed_utils._broadcast_object_slow = broadcast_object
 
 
+def tell_tasks_that_a_round_begins() -> None:
+    """Call a task's ``begin_round(trainer)``, where it has one, at the beginning of each epoch.
+
+    A round of bootstrapping goes on from the best checkpoint, as a restart does. That is the trainer's work, which
+    knows its task but is not known to it.
+    """
+    from fairseq.trainer import Trainer
+
+    begin = Trainer.begin_epoch
+
+    @functools.wraps(begin)
+    def begin_epoch(trainer, epoch):
+        if hasattr(trainer.task, "begin_round"):
+            trainer.task.begin_round(trainer)
+        begin(trainer, epoch)
+
+    Trainer.begin_epoch = begin_epoch
+
+
 def print_our_errors_as_one_line() -> None:
     """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user."""
     previous = sys.excepthook
@@ -126,4 +145,5 @@ def apply() -> None:
     let_safe_loader_read_fairseq()
     explain_unreadable_checkpoints()
     let_ranks_share_a_checkpoint()
+    tell_tasks_that_a_round_begins()
     print_our_errors_as_one_line()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,8 @@ USER_DIR = str(Path(iel_fairseq.__file__).parent)
 BIN = Path(sys.executable).parent
 IEL = ("--user-dir", USER_DIR, "--task", "attn_enhanced_translation")
 PLAIN = ("--user-dir", USER_DIR, "--task", "translation", "--required-batch-size-multiple", "1")
+CPU = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+"""The environment of a process that shall use one core, and no GPU."""
 
 MODELS = {
     "transformer": (
@@ -47,7 +50,7 @@ def run(
         stderr=subprocess.STDOUT,
         text=True,
         cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env=CPU,
         timeout=600,
     )
     assert done.returncode == (1 if fails else 0), done.stdout[-6000:]
@@ -62,12 +65,50 @@ def preprocess(prefix: Path, destination: Path, *arguments: object, splits: tupl
 
 
 def train(data: Path, save_dir: Path, *arguments: object, fails: bool = False) -> str:
-    return run(
-        *("fairseq-train", data, "-s", "src", "-t", "tgt", "--save-dir", save_dir, "--cpu", "--seed", "1"),
+    return run("fairseq-train", *training(data, save_dir), *arguments, fails=fails)
+
+
+def training(data: Path, save_dir: Path) -> list[str]:
+    """What all trainings have in common."""
+    options = (
+        *(data, "-s", "src", "-t", "tgt", "--save-dir", save_dir, "--cpu", "--seed", "1"),
         *("--criterion", "label_smoothed_cross_entropy", "--label-smoothing", "0.1", "--max-tokens", "1000"),
-        *("--no-epoch-checkpoints", "--log-format", "simple", "--log-interval", "1000", *arguments),
-        fails=fails,
+        *("--no-epoch-checkpoints", "--log-format", "simple", "--log-interval", "1000"),
     )
+    return [str(option) for option in options]
+
+
+def train_two_ranks(data: Path, save_dir: Path, *arguments: object) -> list[str]:
+    """Train as two processes that talk to each other; their logs.
+
+    As fairseq-train itself, but that fairseq silences every rank but the first: here each tells what it extracts.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    telling = (
+        "import logging; logging.getLogger('iel_fairseq.extraction').setLevel(logging.INFO); "
+        "logging.getLogger('iel_fairseq.tasks.attn_enhanced_translation').setLevel(logging.INFO); "
+        "from fairseq_cli.train import cli_main; cli_main()"
+    )
+    together = (
+        *("--distributed-world-size", 2, "--distributed-init-method", f"tcp://127.0.0.1:{port}"),
+        *("--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"),
+    )
+    words = [sys.executable, "-c", telling, *training(data, save_dir), *map(str, (*arguments, *together))]
+    ranks = [
+        subprocess.Popen(
+            [*words, "--distributed-rank", str(rank)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=CPU,
+        )
+        for rank in range(2)
+    ]
+    logs = [rank.communicate(timeout=300)[0] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [0, 0], logs[0][-3000:] + logs[1][-3000:]
+    return logs
 
 
 def generate(data: Path, model: object, *arguments: object, fails: bool = False) -> str:

@@ -19,12 +19,13 @@ from typing import IO
 from fairseq.data import Dictionary
 
 from iel_fairseq.attention_store import shards_of
+from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import load_extractor
 from iel_fairseq.files import whole_file
-from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationConfig, AttnEnhancedTranslationTask
+from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -3,20 +3,21 @@
 import glob
 import logging
 import os
-from dataclasses import dataclass, field, replace
-from typing import Any, List, Optional  # the spelling that fairseq can read
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
-from fairseq import utils
+from fairseq import checkpoint_utils, utils
 from fairseq.models import BaseFairseqModel
 from fairseq.models.lstm import LSTMEncoder
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks import register_task
-from fairseq.tasks.translation import TranslationConfig, TranslationTask
-from omegaconf import II
+from fairseq.tasks.translation import TranslationTask
 
 from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.attention_words import extract_attention_words
+from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
+from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
 from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint
@@ -28,56 +29,6 @@ from iel_fairseq.source_positions import accept_source_positions
 from iel_fairseq.two_passes import max_len_from, point_into_plain_source
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class AttnEnhancedTranslationConfig(TranslationConfig):
-    attn_model: Optional[str] = field(
-        default=None,
-        metadata={
-            "help": "checkpoint whose attention is read; default: --finetune-from-model in training, "
-            "in decoding the extractor that the checkpoint remembers"
-        },
-    )
-    attn_positions: bool = field(
-        default=False,
-        metadata={"help": "give attention words the positions they were read from, not the next free ones"},
-    )
-    attn_max_tokens: int = field(
-        default=12000,
-        metadata={
-            "help": "source tokens that are read at once when a data set's attention words are extracted, "
-            "on a CPU by each thread"
-        },
-    )
-    attn_store: Optional[str] = field(
-        default=None, metadata={"help": "folder in which attention positions are kept; default: the data folder"}
-    )
-    attn_layer: Optional[int] = field(
-        default=None,
-        metadata={
-            "help": "decoder layer whose attention is read, from 0, or from -1 backwards; default: the last "
-            "(Transformer), the average of those that attend (ConvS2S)"
-        },
-    )
-    attn_heads: Optional[List[int]] = field(
-        default=None, metadata={"help": "attention heads to read, e.g. 0,3; default: all (Transformer)"}
-    )
-    attn_noise: Optional[float] = field(
-        default=None,
-        metadata={
-            "help": "share of each sentence's attention words, 0 to 1, replaced by words drawn from the same source; "
-            "default: 0 in training, in decoding what the checkpoint was trained with"
-        },
-    )
-    seed: int = II("common.seed")
-    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    save_dir: str = II("checkpoint.save_dir")
-    cpu: bool = II("common.cpu")
-    fp16: bool = II("common.fp16")
-    bf16: bool = II("common.bf16")
-    log_format: Optional[str] = II("common.log_format")
-    log_interval: int = II("common.log_interval")
 
 
 @register_task("attn_enhanced_translation", dataclass=AttnEnhancedTranslationConfig)
@@ -102,6 +53,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self._decoding = False  # from a checkpoint, as opposed to training
         self._extractor: Extractor | None = None
         self._words_cut = 0
+        self._bootstrapping = None if cfg.bootstrap_rounds == 1 else Bootstrapping(cfg)
+        self._round_of_extractor = 0  # the first one's
 
     @classmethod
     def setup_task(cls, cfg: AttnEnhancedTranslationConfig, **kwargs):
@@ -165,7 +118,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
     def _extractor_path(self) -> str | None:
         asked, remembered = self.cfg.attn_model, self.enhancement.extractor
         if not self._decoding:
-            return asked or self.cfg.finetune_from_model
+            found_best = self._bootstrapping.extractor if self._bootstrapping is not None else None
+            return found_best or asked or self.cfg.finetune_from_model
         # The hub takes its options from the checkpoint: this may be what training was given, in another folder.
         tail = os.path.normpath(f"/{asked}")
         if asked and remembered and remembered.endswith(tail) and os.path.isfile(remembered):
@@ -185,7 +139,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
                 that the checkpoint remembers
         """
         path = self._extractor_path()
-        if path is None or self._extractor is not None:
+        if path is None or (self._extractor is not None and not self._is_of_an_earlier_round(self._extractor)):
             return self._extractor
         remembered = self.enhancement
         if self._decoding and path == remembered.extractor and not os.path.isfile(path):
@@ -202,19 +156,18 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self._extractor = extractor
         return extractor
 
+    def _is_of_an_earlier_round(self, extractor: Extractor) -> bool:
+        found_best = None if self._bootstrapping is None else self._bootstrapping.extractor
+        return found_best not in (None, extractor.path)
+
     def _start_enhanced_training(self, extractor: Extractor) -> None:
         """
         Raises:
             IELError: the training that goes on in the save directory began with another extractor
         """
-        last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
-        if os.path.isfile(last):
-            began_with = Enhancement.from_checkpoint(last)
-            if began_with.extractor_sha256 not in (None, extractor.sha256):
-                raise IELError(
-                    f"{last}: this training began with another extractor ({began_with.extractor}, SHA-256 "
-                    f"{began_with.extractor_sha256}) than {extractor.path}; give that one, or another --save-dir"
-                )
+        number = 1 if self._bootstrapping is None else self._bootstrapping.number
+        if number == 1:
+            self._round_of_extractor = extractor.round
         self.enhancement = replace(
             self.enhancement,
             extractor=extractor.path,
@@ -224,8 +177,19 @@ class AttnEnhancedTranslationTask(TranslationTask):
             attn_heads=None if self.cfg.attn_heads is None else tuple(self.cfg.attn_heads),
             attn_noise=self.cfg.attn_noise or 0.0,
             attn_noise_seed=self.cfg.seed,
-            round=extractor.round + 1,
+            round=self._round_of_extractor + number,
         )
+        last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
+        if os.path.isfile(last):
+            began_with = Enhancement.from_checkpoint(last)
+            if self._bootstrapping is not None:
+                self._bootstrapping.weights_of = max(1, began_with.round - self._round_of_extractor)
+            same_round = began_with.round == self.enhancement.round
+            if same_round and began_with.extractor_sha256 not in (None, extractor.sha256):
+                raise IELError(
+                    f"{last}: this training began with another extractor ({began_with.extractor}, SHA-256 "
+                    f"{began_with.extractor_sha256}) than {extractor.path}; give that one, or another --save-dir"
+                )
         self.state.merge_state_dict(self.enhancement.to_task_state())
 
     # --- data --------------------------------------------------------------------------------------------------
@@ -242,6 +206,11 @@ class AttnEnhancedTranslationTask(TranslationTask):
         Raises:
             IELError: missing or empty split, or any problem of the extractor
         """
+        earlier = self.datasets.get(split)
+        if split == self.cfg.train_subset and task_cfg is None and self._bootstrapping is not None:
+            another_round = self._bootstrapping.enter(epoch, self._extractor_path())
+            if earlier is not None and not another_round and not super().has_sharded_data(split):
+                return  # the round goes on with its data, or the last one has ended
         folders = utils.split_paths(self.cfg.data)
         folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
         self._check_split(folder, split)
@@ -270,6 +239,38 @@ class AttnEnhancedTranslationTask(TranslationTask):
             f"{(enhanced.cut > 0).sum():,} sentences are cut to fit {self.limit} tokens"
         )
         self.datasets[split] = enhanced
+        self.dataset_to_epoch_iter.pop(earlier, None)
+        if split == self.cfg.train_subset and self._bootstrapping is not None:
+            for other in [name for name in self.datasets if name != split]:
+                self.load_dataset(other)  # with this round's extractor
+            if isinstance(earlier, AttnEnhancedDataset) and len(earlier) == len(enhanced):
+                self._bootstrapping.note_changed(share_of_new(positions, earlier.attention_positions))
+
+    def has_sharded_data(self, split):
+        """Whether fairseq shall ask for the data of each epoch anew: with bootstrapping, another round may begin."""
+        return self._bootstrapping is not None or super().has_sharded_data(split)
+
+    def get_batch_iterator(self, dataset, *args, **kwargs):
+        """As fairseq has it; nothing more when the last round of bootstrapping has ended."""
+        over = self._bootstrapping is not None and self._bootstrapping.over
+        if over and dataset is self.datasets.get(self.cfg.train_subset):
+            return NoMoreEpochs(kwargs.get("epoch", 1))
+        return super().get_batch_iterator(dataset, *args, **kwargs)
+
+    def begin_round(self, trainer):
+        """Called at the beginning of each epoch, see :mod:`iel_fairseq.compat`."""
+        if self._bootstrapping is not None:
+            self._bootstrapping.go_on_from_best(trainer)
+
+    def post_save(self, path, num_updates):
+        """Called by fairseq when a checkpoint has been written."""
+        if self._bootstrapping is None:
+            return
+        state = checkpoint_utils.load_checkpoint_to_cpu(path)["extra_state"]
+        position = state["train_iterator"]
+        epoch = position["epoch"] - (position["iterations_in_epoch"] == 0)  # or the epoch goes on
+        if state["val_loss"] is not None:
+            self._bootstrapping.note_score(epoch, state["val_loss"])
 
     def _check_split(self, folder: str, split: str) -> None:
         files = glob.glob(f"{glob.escape(os.path.join(folder, split))}.*-*.{self.cfg.source_lang}*")
@@ -310,6 +311,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if self._extractor_path() is None:
             if positions_on:
                 raise IELError("--attn-positions: no attention words without --attn-model or --finetune-from-model")
+            if self._bootstrapping is not None:
+                raise IELError("--bootstrap-rounds: no first extractor without --attn-model or --finetune-from-model")
             if self.cfg.attn_noise:
                 raise IELError("--attn-noise: no attention words without --attn-model or --finetune-from-model")
             return model

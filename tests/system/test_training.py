@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
-from commands import IEL, MODELS, USER_DIR, generate, lines, run, train
+from commands import IEL, MODELS, USER_DIR, generate, lines, run, train, train_two_ranks
 from fairseq.models.transformer import TransformerModel
 
 from iel_fairseq.enhancement import KEY
@@ -107,33 +106,7 @@ checkpoint: {{finetune_from_model: {baseline}, save_dir: {tmp_path / "save"}, no
 
 def test_two_ranks_extract_once_and_train_together(data, trained, tmp_path):
     baseline, _ = trained("transformer", "baseline")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    # As fairseq-train itself, but that fairseq silences every rank but the first: here each tells what it extracts.
-    train_telling_extraction = (
-        "import logging; logging.getLogger('iel_fairseq.extraction').setLevel(logging.INFO); "
-        "from fairseq_cli.train import cli_main; cli_main()"
-    )
-    arguments = [
-        *(data, "-s", "src", "-t", "tgt", *IEL, *options(baseline, 1), "--cpu", "--seed", 1),
-        *("--criterion", "cross_entropy", "--max-tokens", 500, "--save-dir", tmp_path, "--log-format", "simple"),
-        *("--attn-heads", 0, "--attn-layer", 0, "--no-epoch-checkpoints"),
-        *("--distributed-world-size", 2, "--distributed-init-method", f"tcp://127.0.0.1:{port}"),
-        *("--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"),
-    ]
-    ranks = [
-        subprocess.Popen(
-            [sys.executable, "-c", train_telling_extraction, *map(str, arguments), "--distributed-rank", str(rank)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
-        )
-        for rank in range(2)
-    ]
-    logs = [rank.communicate(timeout=300)[0] for rank in ranks]
-    assert [rank.returncode for rank in ranks] == [0, 0], logs[0][-3000:] + logs[1][-3000:]
+    logs = train_two_ranks(data, tmp_path, *IEL, *options(baseline, 1), "--attn-heads", 0, "--attn-layer", 0)
     assert [sum(log.count(f"of {count} read in") for log in logs) for count in ("4,000", "100")] == [1, 1]
     assert len(lines(generate(data, tmp_path / "checkpoint_best.pt", *IEL), "H")) == 100
 

@@ -1,0 +1,288 @@
+"""Rounds of bootstrapping (paper, section 4.3): extract with the best model so far, fine-tune it on what it found.
+
+A round lasts a number of epochs. What a restarted training, or another rank, needs to know of the rounds lies in the
+save directory, and nowhere else::
+
+    bootstrapping.json         a record for each round that has begun
+    extractor.round3.pt        the extractor of round 3: the best checkpoint when that round began
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import logging
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch.distributed
+from fairseq import checkpoint_utils
+from fairseq.data.iterators import EpochBatchIterating
+
+from iel_fairseq.attention_store import AttentionPositions
+from iel_fairseq.config import AttnEnhancedTranslationConfig
+from iel_fairseq.enhancement import Enhancement
+from iel_fairseq.errors import IELError
+from iel_fairseq.files import whole_file
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What is known of a round.
+
+    Attributes:
+        number: from 1
+        first_epoch: from 1
+        extractor: its checkpoint
+        best: the best validation score of the rounds before; None for the first
+        changed: share of the attention words of the training set that are not those of the round before; None when
+            that is not known
+        scores: validation score after each of its epochs, as far as it has come; epochs as text, as JSON has them
+    """
+
+    number: int
+    first_epoch: int
+    extractor: str
+    best: float | None = None
+    changed: float | None = None
+    scores: dict[str, float] = field(default_factory=dict)
+
+
+class Bootstrapping:
+    """The rounds of a training: their plan, where it stands, and their record."""
+
+    def __init__(self, cfg: AttnEnhancedTranslationConfig):
+        """
+        Args:
+            cfg: the options of a training with more than one round
+
+        Raises:
+            IELError: a number that makes no sense
+        """
+        for option, least in (("rounds", 1), ("epochs", 1), ("patience", 0)):
+            value = getattr(cfg, f"bootstrap_{option}")
+            if value < least:
+                raise IELError(f"--bootstrap-{option} {value}: it is at least {least}")
+        self._cfg = cfg
+        self.number = 1
+        """The round that the data are of."""
+        self.weights_of = 1
+        """The round that the model's weights are of."""
+        self.over = False
+        """Whether the last round has ended."""
+        self._entered = False
+
+    def enter(self, epoch: int, first_extractor: str) -> bool:
+        """Make the round that *epoch* belongs to the current one.
+
+        Args:
+            epoch: from 1
+            first_extractor: the first round's
+
+        Returns:
+            whether that is another round than before, or the first since the start: its data must be loaded
+
+        Raises:
+            IELError: there is no checkpoint for the round to read
+        """
+        number = (epoch - 1) // self._cfg.bootstrap_epochs + 1
+        best = getattr(checkpoint_utils.save_checkpoint, "best", None)  # where fairseq keeps it
+        begins = epoch == self._first_epoch(number)
+        if self._entered and not begins:
+            return False
+        self.over = number > self._cfg.bootstrap_rounds or (begins and self._helps_no_more(number, best))
+        if begins and number > 1:
+            logger.info(self.summary(number - 1))
+        if begins and _keeps_the_record():
+            self._remove_extractors_that_nothing_needs(number)
+        if self.over:
+            return False
+        if _keeps_the_record():
+            if not self._entered and not os.path.exists(self._file("checkpoint_last.pt")):
+                self._forget()
+            self._begin(number, best, first_extractor)
+        while number > 1 and not os.path.exists(self._extractor(number)):
+            time.sleep(0.2)  # another process lets it begin
+        self.number, self._entered = number, True
+        return True
+
+    @property
+    def extractor(self) -> str | None:
+        """The extractor of the current round; None for the first round, whose extractor is given."""
+        return self._extractor(self.number) if self.number > 1 else None
+
+    def go_on_from_best(self, trainer: Any) -> None:
+        """When a round begins, go on from the weights of its extractor, the best so far.
+
+        Args:
+            trainer: fairseq's, at the beginning of an epoch
+        """
+        if self.weights_of >= self.number:
+            return
+        restart = self._cfg.bootstrap_restart
+        trainer.load_checkpoint(
+            self._extractor(self.number), reset_optimizer=restart, reset_lr_scheduler=restart, reset_meters=True
+        )
+        if restart:
+            trainer._build_optimizer()
+            trainer.set_num_updates(0)
+        self.weights_of = self.number
+
+    # --- the record ------------------------------------------------------------------------------------------------
+
+    def begun(self) -> list[Round]:
+        """The rounds that have begun, in their order.
+
+        Raises:
+            IELError: the record is damaged
+        """
+        return read_rounds(self._file("bootstrapping.json"))
+
+    def note_changed(self, changed: float) -> None:
+        """Record what share of the training set's attention words is new in the current round."""
+        self._note(self.number, lambda noted: replace(noted, changed=changed))
+
+    def note_score(self, epoch: int, score: float) -> None:
+        """Record the validation score after *epoch*."""
+        number = (epoch - 1) // self._cfg.bootstrap_epochs + 1
+        self._note(number, lambda noted: replace(noted, scores={**noted.scores, str(epoch): score}))
+
+    def summary(self, number: int) -> str:
+        """One line about round *number*, which has ended."""
+        [ended] = [each for each in self.begun() if each.number == number] or [Round(number, 0, "unknown")]
+        score = "no score"
+        if ended.scores:
+            best = self._better(ended.scores.values())
+            score = f"{self._cfg.best_checkpoint_metric} {best:.4g}"
+        changed = "" if ended.changed is None else f"; {ended.changed:.1%} of the attention words changed"
+        return f"round {number} of {self._cfg.bootstrap_rounds}: {score}; extractor {ended.extractor}{changed}"
+
+    def _note(self, number: int, noted: Callable[[Round], Round]) -> None:
+        if _keeps_the_record():
+            self._write([noted(each) if each.number == number else each for each in self.begun()])
+
+    def _write(self, rounds: list[Round]) -> None:
+        os.makedirs(self._cfg.save_dir, exist_ok=True)
+        with whole_file(self._file("bootstrapping.json")) as file:
+            json.dump([asdict(each) for each in rounds], file, indent=1)
+
+    # --- the beginning of a round ----------------------------------------------------------------------------------
+
+    def _first_epoch(self, number: int) -> int:
+        return (number - 1) * self._cfg.bootstrap_epochs + 1
+
+    def _better(self, scores: Iterable[float]) -> float:
+        return (max if self._cfg.maximize_best_checkpoint_metric else min)(scores)
+
+    def _helps_no_more(self, number: int, best: float | None) -> bool:
+        """Whether the rounds before *number*, as many as the patience, have not bettered the score *best*."""
+        patience = self._cfg.bootstrap_patience
+        earlier = [each.best for each in self.begun() if each.number == number - patience]
+        if not patience or not earlier or earlier[0] is None or best is None:
+            return False
+        return self._better([best, earlier[0]]) == earlier[0]
+
+    def _forget(self) -> None:
+        """Remove what an earlier training left in the save directory."""
+        for path in [*self._extractors(), self._file("bootstrapping.json")]:
+            if os.path.exists(path):
+                os.remove(path)
+
+    def _begin(self, number: int, best: float | None, first_extractor: str) -> None:
+        extractor, rounds = self._extractor(number), self.begun()
+        if number == 1:
+            extractor = os.path.abspath(first_extractor)
+        elif not os.path.exists(extractor):
+            best_checkpoint = self._file("checkpoint_best.pt")
+            if not os.path.exists(best_checkpoint):
+                raise IELError(
+                    f"{best_checkpoint}: round {number} reads the best checkpoint so far, and there is none; "
+                    f"bootstrapping needs a validation set, and checkpoints that are saved"
+                )
+            shutil.copyfile(best_checkpoint, f"{extractor}.part")  # fairseq writes over its own files
+            os.replace(f"{extractor}.part", extractor)
+        if number not in [each.number for each in rounds]:  # or it had begun before a kill
+            before = [each for each in rounds if each.number < number]
+            self._write([*before, Round(number, self._first_epoch(number), extractor, best)])
+
+    def _remove_extractors_that_nothing_needs(self, number: int) -> None:
+        """Remove those that no checkpoint in the save directory remembers, but not that of round *number*."""
+        removable = set(self._extractors()) - {self._extractor(number)}
+        if removable:
+            checkpoints = glob.glob(os.path.join(glob.escape(self._cfg.save_dir), "checkpoint*.pt"))
+            removable -= {Enhancement.from_checkpoint(checkpoint).extractor for checkpoint in checkpoints}
+            for path in removable:
+                logger.info(f"{path}: no checkpoint needs this extractor any more; removed")
+                os.remove(path)
+
+    def _file(self, name: str) -> str:
+        return os.path.abspath(os.path.join(self._cfg.save_dir, name))
+
+    def _extractor(self, number: int) -> str:
+        return self._file(f"extractor.round{number}.pt")
+
+    def _extractors(self) -> list[str]:
+        return glob.glob(glob.escape(self._file("extractor.round")) + "*.pt")
+
+
+class NoMoreEpochs(EpochBatchIterating):
+    """What fairseq gets for its next epoch when the last round has ended: its loop ends as after ``--max-epoch``."""
+
+    next_epoch_idx = math.nan  # not at most any number of epochs, nor infinity
+    first_batch: dict = {}
+    iterations_in_epoch = 0
+
+    def __init__(self, epoch: int):
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return 0
+
+    def next_epoch_itr(self, *args: Any, **kwargs: Any) -> Any:
+        return iter(())
+
+    def end_of_epoch(self) -> bool:
+        return True
+
+    def state_dict(self) -> dict[str, int]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        pass
+
+
+def _keeps_the_record() -> bool:
+    """One of all ranks does."""
+    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def read_rounds(path: str) -> list[Round]:
+    """The rounds that have begun, from a training's ``bootstrapping.json``; none where there is no such file.
+
+    Raises:
+        IELError: the record is damaged
+    """
+    if not os.path.exists(path):
+        return []
+    try:
+        return [Round(**values) for values in json.loads(Path(path).read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
+        raise IELError(f"{path}: damaged ({error}); remove it, and the training goes on") from error
+
+
+def share_of_new(after: AttentionPositions, before: AttentionPositions) -> float:
+    """The share of the attention words in *after* that *before* does not have in the same place."""
+    words = same = 0
+    for now, earlier in zip(after, before, strict=True):
+        common = min(len(now), len(earlier))
+        words += len(now)
+        same += int(now[:common].eq(earlier[:common]).sum())
+    return 1 - same / words if words else 0.0

@@ -1,0 +1,186 @@
+"""Rounds of bootstrapping inside one fairseq-train (DESIGN line 14)."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from commands import BIN, CPU, IEL, MODELS, generate, lines, train, train_two_ranks, training
+
+from iel_fairseq.enhancement import KEY
+
+ROUNDS = ("--bootstrap-rounds", 3, "--bootstrap-epochs", 2)
+BLEU = ("--eval-bleu", "--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric")
+
+
+def options(baseline: Path, stores: Path) -> tuple:
+    model = (*IEL, *MODELS["transformer"], "--finetune-from-model", baseline)
+    return (*model, *ROUNDS, "--attn-store", stores, "--lr", "1e-3")
+
+
+def record(folder: Path) -> list[dict]:
+    return json.loads((folder / "bootstrapping.json").read_text())
+
+
+def remembered(checkpoint: Path) -> dict:
+    return torch.load(checkpoint)["task_state"][KEY]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, trained, tmp_path_factory):
+    """A bootstrapped training from beginning to end: its save directory, and its log."""
+    folder = tmp_path_factory.mktemp("bootstrapped")
+    baseline, _ = trained("transformer", "baseline")
+    log = train(data, folder / "save", *options(baseline, folder / "stores"), "--num-workers", 2)
+    return folder / "save", log
+
+
+def test_all_rounds_run_in_one_command(undisturbed, trained):
+    folder, log = undisturbed
+    assert len(re.findall("begin training epoch", log)) == 6
+    assert "done training" in log
+    summaries = re.findall(
+        r"round (\d) of 3: loss ([\d.]+); extractor (\S+?)(; [\d.]+% .*changed)?$", log, re.MULTILINE
+    )
+    assert [summary[0] for summary in summaries] == ["1", "2", "3"]
+    assert [bool(summary[3]) for summary in summaries] == [False, True, True]
+    rounds = record(folder)
+    assert [each["number"] for each in rounds] == [1, 2, 3]
+    assert [sorted(each["scores"]) for each in rounds] == [["1", "2"], ["3", "4"], ["5", "6"]]
+    assert rounds[0]["extractor"] == str(trained("transformer", "baseline")[0])
+    assert rounds[1]["best"] == min(rounds[0]["scores"].values())
+    assert rounds[2]["best"] == min([*rounds[0]["scores"].values(), *rounds[1]["scores"].values()])
+    assert all(0 <= each["changed"] < 0.5 for each in rounds[1:])
+
+
+def test_each_round_reads_the_best_checkpoint_so_far_in_training_and_validation(undisturbed):
+    folder, log = undisturbed
+    read = re.findall(r"(train|valid): (\S+) \(SHA-256 (\w+)\) gave", log)
+    extractors = [(split, Path(path).name) for split, path, _ in read]
+    assert extractors == [
+        ("valid", "checkpoint_best.pt"),
+        ("train", "checkpoint_best.pt"),
+        ("valid", "checkpoint_best.pt"),
+        ("train", "extractor.round2.pt"),
+        ("valid", "extractor.round2.pt"),
+        ("train", "extractor.round3.pt"),
+        ("valid", "extractor.round3.pt"),
+    ]
+    assert remembered(folder / "extractor.round3.pt")["round"] < 3
+    last = remembered(folder / "checkpoint_last.pt")
+    assert (last["round"], last["extractor"]) == (3, str(folder / "extractor.round3.pt"))
+
+
+def test_a_round_goes_on_from_the_best_checkpoint(undisturbed):
+    _, log = undisturbed
+    loaded = re.findall(r"Loaded checkpoint \S+/(extractor\.round\d\.pt) \(epoch \d+ @ (\d+) updates\)", log)
+    assert [name for name, _ in loaded] == ["extractor.round2.pt", "extractor.round3.pt"]
+    assert all(int(updates) > 0 for _, updates in loaded)  # the optimizer goes on, too
+
+
+def test_extractors_that_are_needed_are_kept_and_the_best_decodes_with_the_right_one(undisturbed, data):
+    folder, _ = undisturbed
+    needed = {remembered(folder / name)["extractor"] for name in ("checkpoint_best.pt", "checkpoint_last.pt")}
+    kept = {str(path) for path in folder.glob("extractor.round*.pt")}
+    assert kept == {path for path in needed if "extractor.round" in path}
+    output = generate(data, folder / "checkpoint_best.pt", *IEL)
+    assert sorted(lines(output, "H")) == list(range(100))
+
+
+def test_the_same_command_again_changes_nothing(undisturbed, data, trained):
+    folder, _ = undisturbed
+    before = record(folder), torch.load(folder / "checkpoint_last.pt")["model"]
+    log = train(data, folder, *options(trained("transformer", "baseline")[0], folder.parent / "stores"))
+    assert "begin training epoch" not in log
+    after = record(folder), torch.load(folder / "checkpoint_last.pt")["model"]
+    assert before[0] == after[0]
+    assert all(torch.equal(before[1][name], after[1][name]) for name in before[1])
+
+
+@pytest.mark.parametrize("killed_at", ["round 1 of 3", "begin training epoch 4"])
+def test_killed_and_started_again_it_ends_as_if_undisturbed(undisturbed, data, trained, tmp_path, killed_at):
+    """While the second round's attention words are extracted, and in the middle of one of its epochs."""
+    baseline, _ = trained("transformer", "baseline")
+    command = [BIN / "fairseq-train", *training(data, tmp_path / "save"), *options(baseline, tmp_path / "stores")]
+    process = subprocess.Popen(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=CPU
+    )
+    for line in process.stdout:
+        if killed_at in line:
+            time.sleep(0.3)
+            process.send_signal(signal.SIGKILL)
+            break
+    assert process.wait() == -signal.SIGKILL
+    train(data, tmp_path / "save", *options(baseline, tmp_path / "stores"))
+    expected, found = record(undisturbed[0]), record(tmp_path / "save")
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours["scores"] == theirs["scores"]
+        assert ours["best"] == theirs["best"]
+    weights = torch.load(tmp_path / "save" / "checkpoint_last.pt")["model"]
+    undisturbed_weights = torch.load(undisturbed[0] / "checkpoint_last.pt")["model"]
+    assert all(torch.equal(weights[name], undisturbed_weights[name]) for name in weights)
+
+
+def test_two_ranks_read_the_same_round(data, trained, tmp_path):
+    """No rank, and no worker process, goes on with the data of an earlier round."""
+    baseline, _ = trained("transformer", "baseline")
+    rounds = ("--bootstrap-rounds", 2, "--bootstrap-epochs", 1, "--num-workers", 2, *BLEU)
+    logs = train_two_ranks(data, tmp_path / "save", *options(baseline, tmp_path / "stores"), *rounds)
+    read = [re.findall(r"(train|valid): \S+?([\w.]+) \(SHA-256 (\w+)\) gave ([\d,]+)", log) for log in logs]
+    assert read[0] == read[1]
+    assert [(split, name) for split, name, *_ in read[0][-2:]] == [
+        ("train", "extractor.round2.pt"),
+        ("valid", "extractor.round2.pt"),
+    ]
+    assert [each["number"] for each in record(tmp_path / "save")] == [1, 2]
+    assert remembered(tmp_path / "save" / "checkpoint_last.pt")["round"] == 2
+
+
+def test_rounds_that_help_no_more_end_the_training(data, trained, tmp_path):
+    """With a learning rate of almost nothing BLEU stays what it is."""
+    baseline, _ = trained("transformer", "baseline")
+    rounds = ("--bootstrap-rounds", 9, "--bootstrap-patience", 1, "--lr", "1e-12", *BLEU)
+    log = train(data, tmp_path / "save", *options(baseline, tmp_path / "stores"), *rounds, "--bootstrap-epochs", 1)
+    assert len(re.findall("begin training epoch", log)) == 2
+    assert len(re.findall(r"round \d of 9: bleu [\d.]+", log)) == 2
+
+
+def test_restart_begins_each_round_with_a_new_optimizer(data, trained, tmp_path):
+    baseline, _ = trained("transformer", "baseline")
+    log = train(
+        *(data, tmp_path / "save", *options(baseline, tmp_path / "stores")),
+        *("--bootstrap-restart", "--bootstrap-rounds", 2, "--bootstrap-epochs", 1),
+    )
+    first, second = (int(count) for count in re.findall(r"\| train \| epoch \d+ \|.* num_updates (\d+)", log))
+    assert second < 1.2 * first  # the second counts from the start
+
+
+def test_a_training_from_the_start_forgets_an_earlier_one(undisturbed, data, trained, tmp_path):
+    shutil.copytree(undisturbed[0], tmp_path / "save", ignore=shutil.ignore_patterns("checkpoint*"))
+    baseline, _ = trained("transformer", "baseline")
+    assert list((tmp_path / "save").glob("extractor.*"))
+    train(data, tmp_path / "save", *options(baseline, tmp_path / "stores"), "--max-epoch", 1)
+    assert [each["number"] for each in record(tmp_path / "save")] == [1]
+    assert not list((tmp_path / "save").glob("extractor.*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--bootstrap-rounds", 0), "--bootstrap-rounds 0: it is at least 1"),
+        (("--bootstrap-epochs", 0), "--bootstrap-epochs 0: it is at least 1"),
+        (("--disable-validation", "--bootstrap-epochs", 1), "bootstrapping needs a validation set"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(data, trained, tmp_path, words, message):
+    baseline, _ = trained("transformer", "baseline")
+    log = train(data, tmp_path / "save", *options(baseline, tmp_path / "stores"), *words, fails=True)
+    assert message in log.splitlines()[-1]
+    assert "Traceback" not in log
