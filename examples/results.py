@@ -30,7 +30,7 @@ def updates(run: Path, system: str) -> int:
 
 
 def print_table(arguments: argparse.Namespace) -> list[dict]:
-    """BLEU, its 95% confidence interval, and the paired bootstrap significance against the control; as data, too."""
+    """BLEU, its 95% confidence interval, and the paired bootstrap significance against a control; as data, too."""
     records = []
     names = dict(zip(arguments.splits, arguments.names, strict=True))
     header = " | ".join(f"{names[split]} (p)" for split in arguments.splits)
@@ -40,7 +40,7 @@ def print_table(arguments: argparse.Namespace) -> list[dict]:
     for arch in arguments.archs:
         run = arguments.work / arch
         # The first system is the one that PairedTest compares the others with.
-        systems = ["control"] + [system for system in arguments.systems if system != "control"]
+        systems = [arguments.reference] + [system for system in arguments.systems if system != arguments.reference]
         cells: dict[str, list[str]] = {system: [] for system in systems}
         for split in arguments.splits:
             references = read_lines(arguments.work / "raw" / f"{split}.{arguments.target}")
@@ -56,7 +56,7 @@ def print_table(arguments: argparse.Namespace) -> list[dict]:
         for system in arguments.systems:
             print(f"| {arch} | {system} | {updates(run, system):,} | " + " | ".join(cells[system]) + " |")
     print(f"\nsacreBLEU signature: `{signature}`; ± is the 95% confidence interval, (p) the paired bootstrap")
-    print("significance of the difference from the control.")
+    print(f"significance of the difference from {arguments.reference}.")
     return records
 
 
@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--target", required=True, help="target language")
     parser.add_argument("--archs", nargs="+", required=True, help="folders of the architectures")
     parser.add_argument("--systems", nargs="+", required=True, help="systems, rows of the table")
+    parser.add_argument("--reference", default="control", help="system that the others are compared with")
     parser.add_argument("--splits", nargs="+", required=True, help="fairseq's names of the sets, columns of the table")
     parser.add_argument("--names", nargs="+", required=True, help="the sets' own names, in the same order")
     parser.add_argument("--json", type=Path, required=True, help="file for the same figures as data")

@@ -14,7 +14,8 @@
 #   raw_text             a function that writes $WORK/raw/{train,valid,test,test1,...}.{SRC,TGT}
 #
 # and perhaps SYSTEMS, those that are trained and compared: baseline, control, attention-words,
-# attention-positions, and noise-PERCENT-SEED, attention words with their positions, some replaced by random words.
+# attention-positions; noise-PERCENT-SEED, attention words with their positions, some replaced by random words;
+# bootstrap, ROUNDS rounds of an epoch each, and bootstrap-control, as many epochs on the plain source.
 #
 # It then sources this file and calls recipe. Every step writes to a temporary name and renames, and skips what is
 # there already: a second run goes on where the first one stopped.
@@ -30,7 +31,13 @@ if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then 
 # Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.
 PLAIN=(--user-dir "$IEL" --task translation --required-batch-size-multiple 1)
 ENHANCED=(--user-dir "$IEL" --task attn_enhanced_translation)
-RESULTS=${RESULTS:-results} # name of the table
+RESULTS=${RESULTS:-results}     # name of the table
+REFERENCE=${REFERENCE:-control} # with which its systems are compared
+ROUNDS=${ROUNDS:-5}
+BY_BLEU=(
+  --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe --eval-bleu-detok moses
+  --best-checkpoint-metric bleu --maximize-best-checkpoint-metric
+)
 SYSTEMS=${SYSTEMS:-baseline control attention-words attention-positions}
 
 recipe() {
@@ -54,7 +61,7 @@ recipe() {
   say "5. results"
   # shellcheck disable=SC2046,SC2086
   python "$examples/results.py" "$WORK" --source "$SRC" --target "$TGT" --archs $ARCHS --systems $SYSTEMS \
-    --splits $(splits) --names valid $TESTS --json "$WORK/$RESULTS.json" | tee "$WORK/$RESULTS.md"
+    --splits $(splits) --names valid $TESTS --reference "$REFERENCE" --json "$WORK/$RESULTS.json" | tee "$WORK/$RESULTS.md"
 }
 
 describe() {
@@ -63,6 +70,8 @@ describe() {
   control) echo "the baseline trained further on the same" ;;
   attention-words) echo "the baseline trained further on the enhanced source" ;;
   attention-positions) echo "likewise, attention words with their positions" ;;
+  bootstrap) echo "$ROUNDS rounds of attention words with their positions, an epoch each" ;;
+  bootstrap-control) echo "the baseline trained further on the same, $ROUNDS epochs" ;;
   noise-*-*) echo "likewise, $(noise "$1" percent)% of the words random, seed $(noise "$1" seed)" ;;
   *)
     echo "SYSTEMS: there is no system $1" >&2
@@ -132,6 +141,7 @@ train() {
   local arch=$1 system=$2 dir=$WORK/$1/$2
   local -n model=${arch^^}_MODEL from_scratch=${arch^^}_TRAIN further=${arch^^}_FINETUNE
   local finetune=("${further[@]}" --finetune-from-model "$WORK/$arch/baseline/checkpoint_best.pt")
+  local rounds=("${finetune[@]}" --max-update 0 "${BY_BLEU[@]}")
   local -a options
   local seed=$SEED
   case $system in
@@ -139,6 +149,8 @@ train() {
     control) options=("${PLAIN[@]}" "${finetune[@]}" "${CONTROL[@]}") ;;
     attention-words) options=("${ENHANCED[@]}" "${finetune[@]}") ;;
     attention-positions) options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions) ;;
+    bootstrap) options=("${ENHANCED[@]}" "${rounds[@]}" --attn-positions --bootstrap-rounds "$ROUNDS") ;;
+    bootstrap-control) options=("${PLAIN[@]}" "${rounds[@]}" "${CONTROL[@]}" --max-epoch "$ROUNDS") ;;
     noise-*)
       seed=$(noise "$system" seed)
       options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions --attn-noise "$(noise "$system" percent)e-2")

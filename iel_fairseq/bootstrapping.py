@@ -56,6 +56,40 @@ class Round:
     scores: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Record:
+    """The rounds that have begun, and what their scores are.
+
+    Attributes:
+        metric: name of the validation score
+        maximize: a better score is a higher one
+        rounds: in their order
+    """
+
+    metric: str
+    maximize: bool
+    rounds: list[Round]
+
+    def better(self, scores: Iterable[float]) -> float:
+        """The best of *scores*."""
+        return (max if self.maximize else min)(scores)
+
+    @classmethod
+    def read(cls, path: str) -> Record:
+        """Read a training's ``bootstrapping.json``.
+
+        Raises:
+            IELError: it cannot be read, or is damaged
+        """
+        try:
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
+            return cls(**{**values, "rounds": [Round(**each) for each in values["rounds"]]})
+        except OSError as error:
+            raise IELError(f"{path}: cannot be read ({error.strerror})") from error
+        except (ValueError, TypeError, KeyError) as error:
+            raise IELError(f"{path}: no record of bootstrapping, or a damaged one ({error})") from error
+
+
 class Bootstrapping:
     """The rounds of a training: their plan, where it stands, and their record."""
 
@@ -105,6 +139,12 @@ class Bootstrapping:
             self._remove_extractors_that_nothing_needs(number)
         if self.over:
             return False
+        best_checkpoint = self._file("checkpoint_best.pt")
+        if number > 1 and not any(map(os.path.exists, (self._extractor(number), best_checkpoint))):
+            raise IELError(
+                f"{best_checkpoint}: round {number} reads the best checkpoint so far, and there is none; "
+                f"bootstrapping needs a validation set, and checkpoints that are saved"
+            )
         if _keeps_the_record():
             if not self._entered and not os.path.exists(self._file("checkpoint_last.pt")):
                 self._forget()
@@ -138,13 +178,17 @@ class Bootstrapping:
 
     # --- the record ------------------------------------------------------------------------------------------------
 
-    def begun(self) -> list[Round]:
-        """The rounds that have begun, in their order.
+    @property
+    def record(self) -> Record:
+        """What has been recorded so far.
 
         Raises:
-            IELError: the record is damaged
+            IELError: it is damaged
         """
-        return read_rounds(self._file("bootstrapping.json"))
+        path = self._file("bootstrapping.json")
+        if os.path.exists(path):
+            return Record.read(path)
+        return Record(self._cfg.best_checkpoint_metric, self._cfg.maximize_best_checkpoint_metric, [])
 
     def note_changed(self, changed: float) -> None:
         """Record what share of the training set's attention words is new in the current round."""
@@ -157,38 +201,34 @@ class Bootstrapping:
 
     def summary(self, number: int) -> str:
         """One line about round *number*, which has ended."""
-        [ended] = [each for each in self.begun() if each.number == number] or [Round(number, 0, "unknown")]
-        score = "no score"
-        if ended.scores:
-            best = self._better(ended.scores.values())
-            score = f"{self._cfg.best_checkpoint_metric} {best:.4g}"
+        record = self.record
+        [ended] = [each for each in record.rounds if each.number == number] or [Round(number, 0, "unknown")]
+        score = f"{record.metric} {record.better(ended.scores.values()):.4g}" if ended.scores else "no score"
         changed = "" if ended.changed is None else f"; {ended.changed:.1%} of the attention words changed"
         return f"round {number} of {self._cfg.bootstrap_rounds}: {score}; extractor {ended.extractor}{changed}"
 
     def _note(self, number: int, noted: Callable[[Round], Round]) -> None:
         if _keeps_the_record():
-            self._write([noted(each) if each.number == number else each for each in self.begun()])
+            self._write([noted(each) if each.number == number else each for each in self.record.rounds])
 
     def _write(self, rounds: list[Round]) -> None:
         os.makedirs(self._cfg.save_dir, exist_ok=True)
         with whole_file(self._file("bootstrapping.json")) as file:
-            json.dump([asdict(each) for each in rounds], file, indent=1)
+            json.dump(asdict(replace(self.record, rounds=rounds)), file, indent=1)
 
     # --- the beginning of a round ----------------------------------------------------------------------------------
 
     def _first_epoch(self, number: int) -> int:
         return (number - 1) * self._cfg.bootstrap_epochs + 1
 
-    def _better(self, scores: Iterable[float]) -> float:
-        return (max if self._cfg.maximize_best_checkpoint_metric else min)(scores)
-
     def _helps_no_more(self, number: int, best: float | None) -> bool:
         """Whether the rounds before *number*, as many as the patience, have not bettered the score *best*."""
         patience = self._cfg.bootstrap_patience
-        earlier = [each.best for each in self.begun() if each.number == number - patience]
+        record = self.record
+        earlier = [each.best for each in record.rounds if each.number == number - patience]
         if not patience or not earlier or earlier[0] is None or best is None:
             return False
-        return self._better([best, earlier[0]]) == earlier[0]
+        return record.better([best, earlier[0]]) == earlier[0]
 
     def _forget(self) -> None:
         """Remove what an earlier training left in the save directory."""
@@ -197,17 +237,11 @@ class Bootstrapping:
                 os.remove(path)
 
     def _begin(self, number: int, best: float | None, first_extractor: str) -> None:
-        extractor, rounds = self._extractor(number), self.begun()
+        extractor, rounds = self._extractor(number), self.record.rounds
         if number == 1:
             extractor = os.path.abspath(first_extractor)
         elif not os.path.exists(extractor):
-            best_checkpoint = self._file("checkpoint_best.pt")
-            if not os.path.exists(best_checkpoint):
-                raise IELError(
-                    f"{best_checkpoint}: round {number} reads the best checkpoint so far, and there is none; "
-                    f"bootstrapping needs a validation set, and checkpoints that are saved"
-                )
-            shutil.copyfile(best_checkpoint, f"{extractor}.part")  # fairseq writes over its own files
+            shutil.copyfile(self._file("checkpoint_best.pt"), f"{extractor}.part")  # fairseq writes over its own files
             os.replace(f"{extractor}.part", extractor)
         if number not in [each.number for each in rounds]:  # or it had begun before a kill
             before = [each for each in rounds if each.number < number]
@@ -262,20 +296,6 @@ class NoMoreEpochs(EpochBatchIterating):
 def _keeps_the_record() -> bool:
     """One of all ranks does."""
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
-
-
-def read_rounds(path: str) -> list[Round]:
-    """The rounds that have begun, from a training's ``bootstrapping.json``; none where there is no such file.
-
-    Raises:
-        IELError: the record is damaged
-    """
-    if not os.path.exists(path):
-        return []
-    try:
-        return [Round(**values) for values in json.loads(Path(path).read_text(encoding="utf-8"))]
-    except (ValueError, TypeError) as error:
-        raise IELError(f"{path}: damaged ({error}); remove it, and the training goes on") from error
 
 
 def share_of_new(after: AttentionPositions, before: AttentionPositions) -> float:

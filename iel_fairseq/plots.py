@@ -11,6 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from iel_fairseq.bootstrapping import Record
+
 REFERENCES = {"baseline": ("0.45", ":"), "control": ("C1", "--")}
 """Systems that are drawn as horizontal lines: colour and style."""
 
@@ -68,3 +70,31 @@ def _draw_noise(panel: Axes, records: Sequence[dict[str, Any]]) -> None:
     dots = [(percent, bleu) for percent, seeds in zip(percents, scores, strict=True) for bleu in seeds]
     panel.scatter([percent for percent, _ in dots], [bleu for _, bleu in dots], color="C0", s=10, label="one seed")
     panel.grid(alpha=0.3)
+
+
+def bootstrapping_figure(record: Record, control: float | None = None) -> Figure:
+    """The validation score over the rounds of bootstrapping (paper, section 4.3), the share of new words below.
+
+    Args:
+        record: of the training; rounds without a score are not drawn
+        control: validation score of a control, drawn as a horizontal line
+    """
+    rounds = [each for each in record.rounds if each.scores]
+    figure = Figure(figsize=(5.5, 4.5), layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    numbers = [each.number for each in rounds]
+    above.plot(numbers, [record.better(each.scores.values()) for each in rounds], "o-", label="best epoch of the round")
+    epochs = [(each.number, score) for each in rounds for score in each.scores.values()]
+    above.scatter([number for number, _ in epochs], [score for _, score in epochs], color="C0", s=8, alpha=0.5)
+    if control is not None:
+        color, style = REFERENCES["control"]
+        above.axhline(control, color=color, linestyle=style, label="control")
+    above.set_ylabel(f"validation {record.metric}")
+    above.legend(fontsize=8)
+    above.grid(alpha=0.3)
+    changed = [each for each in rounds if each.changed is not None]
+    below.bar([each.number for each in changed], [100 * (each.changed or 0) for each in changed], color="0.6")
+    below.set_ylabel("new words, %")
+    below.set_xlabel("round")
+    below.xaxis.get_major_locator().set_params(integer=True)
+    return figure

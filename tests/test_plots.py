@@ -7,7 +7,8 @@ import json
 import pytest
 from commands import run
 
-from iel_fairseq.plots import noise_figure
+from iel_fairseq.bootstrapping import Record, Round
+from iel_fairseq.plots import bootstrapping_figure, noise_figure
 
 
 def record(system: str, bleu: float, name: str = "valid", model: str = "fconv") -> dict:
@@ -66,3 +67,28 @@ def test_results_that_are_missing_and_pictures_that_cannot_be_written_are_one_li
     (tmp_path / "results.json").write_text(json.dumps(RECORDS))
     log = run("iel", "plot", "noise", tmp_path / "results.json", "--output", tmp_path / "noise.xyz", fails=True)
     assert "noise.xyz: cannot be written" in log.splitlines()[-1]
+
+
+def test_rounds_are_drawn_with_the_control():
+    rounds = [
+        Round(1, 1, "base.pt", scores={"1": 30.0, "2": 31.0}),
+        Round(2, 3, "best.pt", best=31.0, changed=0.25, scores={"3": 32.0, "4": 29.0}),
+        Round(3, 5, "best.pt", best=32.0, changed=0.1),  # it has just begun
+    ]
+    above, below = bootstrapping_figure(Record("bleu", True, rounds), control=31.5).axes
+    best, control = above.get_lines()
+    assert [list(best.get_xdata()), list(best.get_ydata())] == [[1, 2], [31, 32]]
+    assert list(control.get_ydata()) == [31.5, 31.5]
+    assert above.get_ylabel() == "validation bleu"
+    assert [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in below.patches] == [(2, 25)]
+    lowest = bootstrapping_figure(Record("loss", False, rounds)).axes[0].get_lines()
+    assert [list(line.get_ydata()) for line in lowest] == [[30, 29]]
+
+
+def test_a_folder_without_rounds_is_one_line(tmp_path):
+    arguments = ("iel", "plot", "bootstrap", tmp_path, "--output", tmp_path / "rounds.png")
+    assert "bootstrapping.json: cannot be read" in run(*arguments, fails=True).splitlines()[-1]
+    (tmp_path / "bootstrapping.json").write_text("{}")
+    log = run(*arguments, fails=True)
+    assert "bootstrapping.json: no record of bootstrapping, or a damaged one" in log.splitlines()[-1]
+    assert "Traceback" not in log

@@ -206,7 +206,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
         Raises:
             IELError: missing or empty split, or any problem of the extractor
         """
-        earlier = self.datasets.get(split)
+        earlier, another_round = self.datasets.get(split), False
         if split == self.cfg.train_subset and task_cfg is None and self._bootstrapping is not None:
             another_round = self._bootstrapping.enter(epoch, self._extractor_path())
             if earlier is not None and not another_round and not super().has_sharded_data(split):
@@ -240,10 +240,10 @@ class AttnEnhancedTranslationTask(TranslationTask):
         )
         self.datasets[split] = enhanced
         self.dataset_to_epoch_iter.pop(earlier, None)
-        if split == self.cfg.train_subset and self._bootstrapping is not None:
+        if another_round and self._bootstrapping is not None:
             for other in [name for name in self.datasets if name != split]:
                 self.load_dataset(other)  # with this round's extractor
-            if isinstance(earlier, AttnEnhancedDataset) and len(earlier) == len(enhanced):
+            if isinstance(earlier, AttnEnhancedDataset) and len(folders) == 1:
                 self._bootstrapping.note_changed(share_of_new(positions, earlier.attention_positions))
 
     def has_sharded_data(self, split):

@@ -26,7 +26,7 @@ def options(baseline: Path, stores: Path) -> tuple:
 
 
 def record(folder: Path) -> list[dict]:
-    return json.loads((folder / "bootstrapping.json").read_text())
+    return json.loads((folder / "bootstrapping.json").read_text())["rounds"]
 
 
 def remembered(checkpoint: Path) -> dict:
