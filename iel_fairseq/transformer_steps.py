@@ -19,8 +19,10 @@ from torch import Tensor, nn
 
 COLUMNS = 16
 """Attention weights are computed over at least so many: a CPU's softmax is slow on shorter rows."""
-LOGITS = 1 << 20
-"""So many are computed at a time, and searched while they are in the cache."""
+LOGITS = {"cpu": 1 << 20, "cuda": 1 << 27}
+"""So many are computed at a time: on a CPU they are searched while they are in the cache."""
+ROWS = 256
+"""But at least those of so many sentences: smaller products are slow."""
 
 
 def is_standard_transformer(decoder: nn.Module) -> bool:
@@ -113,7 +115,8 @@ class TransformerSteps:
         self._layers = [_LayerStep(module, index) for index, module in enumerate(decoder.layers)]
         weight = decoder.output_projection.weight
         self._positions = weight.new_empty(0, decoder.embed_dim)
-        self._logits = weight.new_empty(max(1, LOGITS // len(weight)), len(weight))
+        self._rows = max(ROWS, LOGITS.get(weight.device.type, LOGITS["cuda"]) // len(weight))
+        self._logits = weight.new_empty(self._rows, len(weight)) if weight.device.type == "cpu" else None
 
     def begin(self, encoder_out: Any, src_tokens: Tensor, steps: int) -> TransformerCohort:
         """See :class:`~iel_fairseq.decoding_steps.DecodingSteps`."""
@@ -161,8 +164,9 @@ class TransformerSteps:
         """The target word of the largest logit, never padding: int64 ``(B)``. *x* is ``(B, C)``."""
         projection = self._decoder.output_projection
         found = []
-        for some in x.split(len(self._logits)):
-            logits = torch.mm(some, projection.weight.t(), out=self._logits[: len(some)])
+        for some in x.split(self._rows):
+            out = None if self._logits is None else self._logits[: len(some)]
+            logits = torch.mm(some, projection.weight.t(), out=out)
             logits[:, self._decoder.padding_idx] = -torch.inf
             found.append(_argmax(logits))
         return torch.cat(found)
@@ -239,8 +243,8 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> tupl
     size, heads, columns, dimension = keys.shape
     scores = torch.bmm(query.reshape(size * heads, 1, dimension), keys.flatten(0, 1).transpose(1, 2))
     scores.view(size, heads, columns).masked_fill_(hidden.unsqueeze(1), -torch.inf)
-    weights = scores.softmax(dim=-1, dtype=torch.float32).to(scores)
-    return torch.bmm(weights, values.flatten(0, 1)).view(size, -1), weights.view(size, heads, columns)
+    weights = scores.softmax(dim=-1, dtype=torch.float32)  # read in full precision, whatever the model's is
+    return torch.bmm(weights.to(values), values.flatten(0, 1)).view(size, -1), weights.view(size, heads, columns)
 
 
 def _argmax(scores: Tensor) -> Tensor:

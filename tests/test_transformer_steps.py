@@ -43,6 +43,17 @@ def test_the_short_way_finds_what_fairseqs_decoder_finds(name, heads, monkeypatc
     assert len(set(map(tuple, words.positions.tolist()))) > (10 if name in STANDARD else 3)  # it does look
 
 
+def test_logits_may_be_computed_for_some_sentences_at_a_time(monkeypatch):
+    model = make_transformer()
+    source = batch(*sentences(40))
+    expected = extract_attention_words(model, source, max_len_a=1, max_len_b=5)
+    monkeypatch.setattr("iel_fairseq.transformer_steps.LOGITS", {"cpu": 1, "cuda": 1})
+    monkeypatch.setattr("iel_fairseq.transformer_steps.ROWS", 7)
+    words = extract_attention_words(model, source, max_len_a=1, max_len_b=5)
+    assert torch.equal(words.hypotheses, expected.hypotheses)
+    assert torch.equal(words.positions, expected.positions)
+
+
 def test_other_decoders_are_not_standard():
     assert not is_standard_transformer(make_fconv().decoder)
 
