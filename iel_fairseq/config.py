@@ -21,10 +21,10 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
         metadata={"help": "give attention words the positions they were read from, not the next free ones"},
     )
     attn_max_tokens: int = field(
-        default=12000,
+        default=16000,
         metadata={
-            "help": "source tokens that are read at once when a data set's attention words are extracted, "
-            "on a CPU by each thread"
+            "help": "source tokens that are read at once, by all threads together, when a data set's attention words "
+            "are extracted"
         },
     )
     attn_store: Optional[str] = field(

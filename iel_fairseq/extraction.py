@@ -55,7 +55,7 @@ class DatasetExtraction:
         extractor: moved to *device* when it is first needed
         device: where to extract
         dtype: in which precision
-        max_tokens: source tokens that are read at once, padding included, on a CPU by each thread; changes speed and
+        max_tokens: source tokens that are read at once, padding included, by all threads together; changes speed and
             memory only
         layer: as :func:`~iel_fairseq.attention_words.extract_attention_words` has it
         heads: likewise
@@ -71,7 +71,7 @@ class DatasetExtraction:
     extractor: Extractor
     device: torch.device
     dtype: torch.dtype = torch.float32
-    max_tokens: int = 12000
+    max_tokens: int = 16000
     layer: int | None = None
     heads: Sequence[int] | None = None
     log_format: str | None = None
@@ -116,11 +116,11 @@ class DatasetExtraction:
             prefix=f"attention words of {self.name}, {span}",
         )
         collated = (self._collated([sentences[row] for row in rows]) for rows in rows_of_batches)
-        # Small matrices do not keep several threads busy: on a CPU each batch is one thread's work.
-        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         done = 0
         started = time.perf_counter()
-        for _, (indices, words) in zip(bar, shared_out(partial(self._read, model), collated, threads), strict=True):
+        for _, (indices, words) in zip(
+            bar, shared_out(partial(self._read, model), collated, self._threads), strict=True
+        ):
             yield indices, words
             done += len(indices)
             speed = done / (time.perf_counter() - started)
@@ -130,8 +130,17 @@ class DatasetExtraction:
         logger.info(f"{self.name}: {span} read in {seconds:.1f} s ({done / max(seconds, 1e-9):.0f} sentences/s)")
 
     @property
+    def _threads(self) -> int:
+        """Small matrices do not keep several threads busy: on a CPU each batch is one thread's work."""
+        return torch.get_num_threads() if self.device.type == "cpu" else 1
+
+    @property
+    def _thread_tokens(self) -> int:
+        return max(1, self.max_tokens // self._threads)
+
+    @property
     def _batch_tokens(self) -> int:
-        return max(1, self.max_tokens // 4)
+        return max(1, self._thread_tokens // 4)
 
     def _collated(self, indices: list[int]) -> dict[str, Any]:
         batch = self.dataset.collater(
@@ -163,7 +172,7 @@ class DatasetExtraction:
                 indices.append(batch["id"].tolist())
                 yield batch["net_input"]["src_tokens"]
 
-        at_once = self.max_tokens - self._batch_tokens + 1
+        at_once = self._thread_tokens - self._batch_tokens + 1
         found = extract_from_batches(model, sources(), at_once=at_once, layer=self.layer, heads=self.heads)
         for number, words in found:
             yield indices[number], words

@@ -44,9 +44,19 @@ def extraction(dataset, model, max_tokens=40, **options) -> DatasetExtraction:
     return DatasetExtraction(dataset, "train", extractor, torch.device("cpu"), max_tokens=max_tokens, **options)
 
 
+@pytest.fixture
+def set_threads():
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
 @pytest.mark.parametrize("make", [make_transformer, make_fconv])
-@pytest.mark.parametrize("left_pad_source", [True, False])
-def test_every_sentence_is_extracted_as_if_alone_in_the_order_of_the_data_set(make, left_pad_source):
+@pytest.mark.parametrize(("left_pad_source", "threads"), [(True, 1), (False, 1), (True, 3)])
+def test_every_sentence_is_extracted_as_if_alone_in_the_order_of_the_data_set(
+    make, left_pad_source, threads, set_threads
+):
+    set_threads(threads)
     model = make(max_positions=24)  # short, for speed: 23 words at most are generated
     texts = sentences(31, seed=4)
     np.random.default_rng(0).shuffle(texts)

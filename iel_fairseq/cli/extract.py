@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--attn-store", help="folder in which attention positions are kept; default: DATA-BIN")
     parser.add_argument("--attn-layer", type=int, help="decoder layer to read; default: as Algorithm 1 has it")
     parser.add_argument("--attn-heads", type=_heads, help="attention heads to read, e.g. 0,3; default: all")
-    parser.add_argument("--attn-max-tokens", type=int, default=12000, help="source tokens read at once")
+    parser.add_argument("--attn-max-tokens", type=int, default=16000, help="source tokens read at once")
     parser.add_argument("--num-shards", type=int, default=1, help="number of machines that share the work")
     parser.add_argument("--shard-id", type=int, default=0, help="which of them this one is, from 0")
     parser.add_argument(
