@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         subparser.set_defaults(run=module.run)
     # Standard output is for what was asked for.
     logging.basicConfig(
-        format="%(asctime)s | %(levelname)s | %(name)s | %(message)s", level=logging.INFO, stream=sys.stderr
+        format="%(asctime)s | %(levelname)s | %(name)s | %(message)s", level=logging.INFO, stream=sys.stderr, force=True
     )
     parsed = parser.parse_args(arguments)
     try:
