@@ -33,6 +33,9 @@ from iel_fairseq.files import whole_file
 
 logger = logging.getLogger(__name__)
 
+PATIENCE_SECONDS = 600
+"""How long a rank waits for the first one to save the best checkpoint and to let a round begin."""
+
 
 @dataclass(frozen=True)
 class Round:
@@ -139,18 +142,17 @@ class Bootstrapping:
             self._remove_extractors_that_nothing_needs(number)
         if self.over:
             return False
-        best_checkpoint = self._file("checkpoint_best.pt")
-        if number > 1 and not any(map(os.path.exists, (self._extractor(number), best_checkpoint))):
-            raise IELError(
-                f"{best_checkpoint}: round {number} reads the best checkpoint so far, and there is none; "
-                f"bootstrapping needs a validation set, and checkpoints that are saved"
-            )
         if _keeps_the_record():
             if not self._entered and not os.path.exists(self._file("checkpoint_last.pt")):
                 self._forget()
             self._begin(number, best, first_extractor)
-        while number > 1 and not os.path.exists(self._extractor(number)):
-            time.sleep(0.2)  # another process lets it begin
+        waited_from = time.monotonic()
+        while number > 1 and not os.path.exists(self._extractor(number)):  # another process lets it begin
+            if time.monotonic() - waited_from > PATIENCE_SECONDS:
+                raise IELError(
+                    f"{self._extractor(number)}: not there after {PATIENCE_SECONDS} s; see the first rank's log"
+                )
+            time.sleep(0.2)
         self.number, self._entered = number, True
         return True
 
@@ -241,7 +243,13 @@ class Bootstrapping:
         if number == 1:
             extractor = os.path.abspath(first_extractor)
         elif not os.path.exists(extractor):
-            shutil.copyfile(self._file("checkpoint_best.pt"), f"{extractor}.part")  # fairseq writes over its own files
+            best_checkpoint = self._file("checkpoint_best.pt")
+            if not os.path.exists(best_checkpoint):
+                raise IELError(
+                    f"{best_checkpoint}: round {number} reads the best checkpoint so far, and there is none; "
+                    f"bootstrapping needs a validation set, and checkpoints that are saved"
+                )
+            shutil.copyfile(best_checkpoint, f"{extractor}.part")  # fairseq writes over its own files
             os.replace(f"{extractor}.part", extractor)
         if number not in [each.number for each in rounds]:  # or it had begun before a kill
             before = [each for each in rounds if each.number < number]

@@ -105,6 +105,29 @@ def test_scores_are_recorded_with_their_round_and_summed_up(tmp_path, best):
     assert plan.summary(2) == f"round 2 of 3: bleu 21.5; extractor {extractor}; 12.5% of the attention words changed"
 
 
+def test_a_training_from_the_start_forgets_an_earlier_one(tmp_path, best):
+    plan = bootstrapping(tmp_path)
+    plan.enter(1, "base.pt")
+    best(20.0)
+    plan.enter(3, "base.pt")
+    again = bootstrapping(tmp_path)  # there is no checkpoint_last.pt
+    assert again.enter(1, "other.pt")
+    assert [(each.number, each.extractor[-8:]) for each in again.record.rounds] == [(1, "other.pt")]
+    assert not list(tmp_path.glob("extractor.*"))
+
+
+def test_another_rank_waits_for_the_first(tmp_path, best, monkeypatch):
+    first, second = bootstrapping(tmp_path), bootstrapping(tmp_path)
+    first.enter(1, "base.pt")
+    best(20.0)
+    monkeypatch.setattr("iel_fairseq.bootstrapping._keeps_the_record", lambda: False)
+    monkeypatch.setattr("iel_fairseq.bootstrapping.PATIENCE_SECONDS", 0.1)
+    with pytest.raises(IELError, match=r"extractor.round2.pt: not there after 0.1 s; see the first rank's log"):
+        second.enter(3, "base.pt")
+    (tmp_path / "extractor.round2.pt").touch()
+    assert second.enter(3, "base.pt")
+
+
 def test_without_a_checkpoint_there_is_no_second_round(tmp_path):
     plan = bootstrapping(tmp_path)
     plan.enter(1, "base.pt")

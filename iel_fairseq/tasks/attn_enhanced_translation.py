@@ -184,7 +184,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             began_with = Enhancement.from_checkpoint(last)
             if self._bootstrapping is not None:
                 self._bootstrapping.weights_of = max(1, began_with.round - self._round_of_extractor)
-            same_round = began_with.round == self.enhancement.round
+            same_round = self._bootstrapping is None or began_with.round == self.enhancement.round
             if same_round and began_with.extractor_sha256 not in (None, extractor.sha256):
                 raise IELError(
                     f"{last}: this training began with another extractor ({began_with.extractor}, SHA-256 "

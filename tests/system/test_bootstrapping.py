@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -104,7 +103,7 @@ def test_the_same_command_again_changes_nothing(undisturbed, data, trained):
     assert all(torch.equal(before[1][name], after[1][name]) for name in before[1])
 
 
-@pytest.mark.parametrize("killed_at", ["round 1 of 3", "begin training epoch 4"])
+@pytest.mark.parametrize("killed_at", ["round 1 of 3", pytest.param("begin training epoch 4", marks=pytest.mark.slow)])
 def test_killed_and_started_again_it_ends_as_if_undisturbed(undisturbed, data, trained, tmp_path, killed_at):
     """While the second round's attention words are extracted, and in the middle of one of its epochs."""
     baseline, _ = trained("transformer", "baseline")
@@ -143,15 +142,6 @@ def test_two_ranks_read_the_same_round(data, trained, tmp_path):
     assert remembered(tmp_path / "save" / "checkpoint_last.pt")["round"] == 2
 
 
-def test_rounds_that_help_no_more_end_the_training(data, trained, tmp_path):
-    """With a learning rate of almost nothing BLEU stays what it is."""
-    baseline, _ = trained("transformer", "baseline")
-    rounds = ("--bootstrap-rounds", 9, "--bootstrap-patience", 1, "--lr", "1e-12", *BLEU)
-    log = train(data, tmp_path / "save", *options(baseline, tmp_path / "stores"), *rounds, "--bootstrap-epochs", 1)
-    assert len(re.findall("begin training epoch", log)) == 2
-    assert len(re.findall(r"round \d of 9: bleu [\d.]+", log)) == 2
-
-
 def test_restart_begins_each_round_with_a_new_optimizer(data, trained, tmp_path):
     baseline, _ = trained("transformer", "baseline")
     log = train(
@@ -160,15 +150,6 @@ def test_restart_begins_each_round_with_a_new_optimizer(data, trained, tmp_path)
     )
     first, second = (int(count) for count in re.findall(r"\| train \| epoch \d+ \|.* num_updates (\d+)", log))
     assert second < 1.2 * first  # the second counts from the start
-
-
-def test_a_training_from_the_start_forgets_an_earlier_one(undisturbed, data, trained, tmp_path):
-    shutil.copytree(undisturbed[0], tmp_path / "save", ignore=shutil.ignore_patterns("checkpoint*"))
-    baseline, _ = trained("transformer", "baseline")
-    assert list((tmp_path / "save").glob("extractor.*"))
-    train(data, tmp_path / "save", *options(baseline, tmp_path / "stores"), "--max-epoch", 1)
-    assert [each["number"] for each in record(tmp_path / "save")] == [1]
-    assert not list((tmp_path / "save").glob("extractor.*"))
 
 
 @pytest.mark.parametrize(
