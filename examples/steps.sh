@@ -169,7 +169,7 @@ translate() {
   local arch=$1 system=$2 split=$3
   local -a task
   case $system in
-    baseline | control) task=("${PLAIN[@]}") ;;
+    baseline | *control) task=("${PLAIN[@]}") ;;
     *) task=("${ENHANCED[@]}") ;;
   esac
   fairseq-generate "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${task[@]}" "${DEVICE[@]}" \
