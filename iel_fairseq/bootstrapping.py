@@ -130,7 +130,7 @@ class Bootstrapping:
         Raises:
             IELError: there is no checkpoint for the round to read
         """
-        number = (epoch - 1) // self._cfg.bootstrap_epochs + 1
+        number = self._number_at(epoch)
         best = getattr(checkpoint_utils.save_checkpoint, "best", None)  # where fairseq keeps it
         begins = epoch == self._first_epoch(number)
         if self._entered and not begins:
@@ -198,8 +198,7 @@ class Bootstrapping:
 
     def note_score(self, epoch: int, score: float) -> None:
         """Record the validation score after *epoch*."""
-        number = (epoch - 1) // self._cfg.bootstrap_epochs + 1
-        self._note(number, lambda noted: replace(noted, scores={**noted.scores, str(epoch): score}))
+        self._note(self._number_at(epoch), lambda noted: replace(noted, scores={**noted.scores, str(epoch): score}))
 
     def summary(self, number: int) -> str:
         """One line about round *number*, which has ended."""
@@ -219,6 +218,9 @@ class Bootstrapping:
             json.dump(asdict(replace(self.record, rounds=rounds)), file, indent=1)
 
     # --- the beginning of a round ----------------------------------------------------------------------------------
+
+    def _number_at(self, epoch: int) -> int:
+        return (epoch - 1) // self._cfg.bootstrap_epochs + 1
 
     def _first_epoch(self, number: int) -> int:
         return (number - 1) * self._cfg.bootstrap_epochs + 1
