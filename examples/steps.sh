@@ -15,7 +15,9 @@
 #
 # and perhaps SYSTEMS, those that are trained and compared: baseline, control, attention-words,
 # attention-positions; noise-PERCENT-SEED, attention words with their positions, some replaced by random words;
-# bootstrap, ROUNDS rounds of an epoch each, and bootstrap-control, as many epochs on the plain source.
+# mixture-PERCENT, attention words with their positions, some sentences without; self-PERCENT, likewise, and one model
+# serves both passes; bootstrap, ROUNDS rounds of an epoch each; bootstrap-restart, each with a new optimizer;
+# bootstrap-self-PERCENT, rounds of a self-PERCENT; and bootstrap-control, as many epochs on the plain source.
 #
 # It then sources this file and calls recipe. Every step writes to a temporary name and renames, and skips what is
 # there already: a second run goes on where the first one stopped.
@@ -72,6 +74,10 @@ describe() {
   attention-positions) echo "likewise, attention words with their positions" ;;
   bootstrap) echo "$ROUNDS rounds of attention words with their positions, an epoch each" ;;
   bootstrap-control) echo "the baseline trained further on the same, $ROUNDS epochs" ;;
+  bootstrap-restart) echo "likewise, each with a new optimizer and from the start of the learning rate schedule" ;;
+  bootstrap-self-*) echo "likewise, ${1##*-}% of the sentences without, one model for both passes" ;;
+  mixture-*) echo "attention words with their positions, ${1##*-}% of the sentences without" ;;
+  self-*) echo "likewise, ${1##*-}% of the sentences without, one model for both passes" ;;
   noise-*-*) echo "likewise, $(noise "$1" percent)% of the words random, seed $(noise "$1" seed)" ;;
   *)
     echo "SYSTEMS: there is no system $1" >&2
@@ -141,7 +147,9 @@ train() {
   local arch=$1 system=$2 dir=$WORK/$1/$2
   local -n model=${arch^^}_MODEL from_scratch=${arch^^}_TRAIN further=${arch^^}_FINETUNE
   local finetune=("${further[@]}" --finetune-from-model "$WORK/$arch/baseline/checkpoint_best.pt")
-  local rounds=("${finetune[@]}" --max-update 0 "${BY_BLEU[@]}")
+  local mixture=(--attn-dropout "${system##*-}e-2")
+  local by_bleu=("${finetune[@]}" --max-update 0 "${BY_BLEU[@]}")
+  local rounds=("${ENHANCED[@]}" "${by_bleu[@]}" --attn-positions --bootstrap-rounds "$ROUNDS")
   local -a options
   local seed=$SEED
   case $system in
@@ -149,8 +157,12 @@ train() {
     control) options=("${PLAIN[@]}" "${finetune[@]}" "${CONTROL[@]}") ;;
     attention-words) options=("${ENHANCED[@]}" "${finetune[@]}") ;;
     attention-positions) options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions) ;;
-    bootstrap) options=("${ENHANCED[@]}" "${rounds[@]}" --attn-positions --bootstrap-rounds "$ROUNDS") ;;
-    bootstrap-control) options=("${PLAIN[@]}" "${rounds[@]}" "${CONTROL[@]}" --max-epoch "$ROUNDS") ;;
+    mixture-*) options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions "${mixture[@]}") ;;
+    self-*) options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions "${mixture[@]}" --attn-model self) ;;
+    bootstrap) options=("${rounds[@]}") ;;
+    bootstrap-restart) options=("${rounds[@]}" --bootstrap-restart) ;;
+    bootstrap-self-*) options=("${rounds[@]}" "${mixture[@]}" --attn-model self) ;;
+    bootstrap-control) options=("${PLAIN[@]}" "${by_bleu[@]}" "${CONTROL[@]}" --max-epoch "$ROUNDS") ;;
     noise-*)
       seed=$(noise "$system" seed)
       options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions --attn-noise "$(noise "$system" percent)e-2")

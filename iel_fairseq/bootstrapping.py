@@ -1,7 +1,7 @@
 """Rounds of bootstrapping (paper, section 4.3): extract with the best model so far, fine-tune it on what it found.
 
-A round lasts a number of epochs. What a restarted training, or another rank, needs to know of the rounds lies in the
-save directory, and nowhere else::
+A round lasts a number of epochs, or until its score grows no more. What a restarted training needs to know of the
+rounds lies in the save directory, and nowhere else::
 
     bootstrapping.json         a record for each round that has begun
     extractor.round3.pt        the extractor of round 3: the best checkpoint when that round began
@@ -15,11 +15,10 @@ import logging
 import math
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch.distributed
 from fairseq import checkpoint_utils
@@ -33,8 +32,7 @@ from iel_fairseq.files import whole_file
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 600
-"""How long a rank waits for the first one to save the best checkpoint and to let a round begin."""
+Decision = TypeVar("Decision")
 
 
 @dataclass(frozen=True)
@@ -49,6 +47,7 @@ class Round:
         changed: share of the attention words of the training set that are not those of the round before; None when
             that is not known
         scores: validation score after each of its epochs, as far as it has come; epochs as text, as JSON has them
+        losses: likewise, the validation loss
     """
 
     number: int
@@ -57,6 +56,7 @@ class Round:
     best: float | None = None
     changed: float | None = None
     scores: dict[str, float] = field(default_factory=dict)
+    losses: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -104,10 +104,10 @@ class Bootstrapping:
         Raises:
             IELError: a number that makes no sense
         """
-        for option, least in (("rounds", 1), ("epochs", 1), ("patience", 0)):
+        for option, least in (("rounds", 1), ("epochs", 1), ("epoch_patience", 0), ("patience", 0)):
             value = getattr(cfg, f"bootstrap_{option}")
             if value < least:
-                raise IELError(f"--bootstrap-{option} {value}: it is at least {least}")
+                raise IELError(f"--bootstrap-{option.replace('_', '-')} {value}: it is at least {least}")
         self._cfg = cfg
         self.number = 1
         """The round that the data are of."""
@@ -130,31 +130,27 @@ class Bootstrapping:
         Raises:
             IELError: there is no checkpoint for the round to read
         """
-        number = self._number_at(epoch)
-        best = getattr(checkpoint_utils.save_checkpoint, "best", None)  # where fairseq keeps it
-        begins = epoch == self._first_epoch(number)
-        if self._entered and not begins:
+        number, self.over = _as_the_first_rank_decides(lambda: self._round_at(epoch, first_extractor))
+        if self.over or (self._entered and number == self.number):
             return False
-        self.over = number > self._cfg.bootstrap_rounds or (begins and self._helps_no_more(number, best))
-        if begins and number > 1:
-            logger.info(self.summary(number - 1))
-        if begins and _keeps_the_record():
-            self._remove_extractors_that_nothing_needs(number)
-        if self.over:
-            return False
-        if _keeps_the_record():
-            if not self._entered and not os.path.exists(self._file("checkpoint_last.pt")):
-                self._forget()
-            self._begin(number, best, first_extractor)
-        waited_from = time.monotonic()
-        while number > 1 and not os.path.exists(self._extractor(number)):  # another process lets it begin
-            if time.monotonic() - waited_from > PATIENCE_SECONDS:
-                raise IELError(
-                    f"{self._extractor(number)}: not there after {PATIENCE_SECONDS} s; see the first rank's log"
-                )
-            time.sleep(0.2)
         self.number, self._entered = number, True
         return True
+
+    def _round_at(self, epoch: int, first_extractor: str) -> tuple[int, bool]:
+        """The round that *epoch* belongs to, which begins if it has not begun, or else whether the last has ended."""
+        if not self._entered and not os.path.exists(self._file("checkpoint_last.pt")):
+            self._forget()
+        number = self._number_at(epoch)
+        if number in [each.number for each in self.record.rounds]:
+            return number, False
+        if number > 1:
+            logger.info(self.summary(number - 1))
+            self._remove_extractors_that_nothing_needs(number)
+        best = getattr(checkpoint_utils.save_checkpoint, "best", None)  # where fairseq keeps it
+        over = number > self._cfg.bootstrap_rounds or self._helps_no_more(number, best)
+        if not over:
+            self._begin(number, epoch, best, first_extractor)
+        return number, over
 
     @property
     def extractor(self) -> str | None:
@@ -196,15 +192,32 @@ class Bootstrapping:
         """Record what share of the training set's attention words is new in the current round."""
         self._note(self.number, lambda noted: replace(noted, changed=changed))
 
-    def note_score(self, epoch: int, score: float) -> None:
-        """Record the validation score after *epoch*."""
-        self._note(self._number_at(epoch), lambda noted: replace(noted, scores={**noted.scores, str(epoch): score}))
+    def note_validation(self, epoch: int, results: dict[str, Any]) -> None:
+        """Record the validation in *epoch*, which belongs to the current round.
+
+        Args:
+            epoch: from 1
+            results: as fairseq reports them, the checkpoint metric and the loss among them
+        """
+        score, loss = (float(results[metric]) for metric in (self._cfg.best_checkpoint_metric, "loss"))
+        self._note(
+            self.number,
+            lambda noted: replace(
+                noted, scores={**noted.scores, str(epoch): score}, losses={**noted.losses, str(epoch): loss}
+            ),
+        )
 
     def summary(self, number: int) -> str:
         """One line about round *number*, which has ended."""
         record = self.record
-        [ended] = [each for each in record.rounds if each.number == number] or [Round(number, 0, "unknown")]
-        score = f"{record.metric} {record.better(ended.scores.values()):.4g}" if ended.scores else "no score"
+        [ended] = [each for each in record.rounds if each.number == number]
+        score = "no score"
+        if ended.scores:
+            best = record.better(ended.scores.values())
+            score = f"{record.metric} {best:.4g}"
+            if record.metric != "loss":
+                epoch = next(epoch for epoch, each in ended.scores.items() if each == best)
+                score += f", loss {ended.losses[epoch]:.4g}"
         changed = "" if ended.changed is None else f"; {ended.changed:.1%} of the attention words changed"
         return f"round {number} of {self._cfg.bootstrap_rounds}: {score}; extractor {ended.extractor}{changed}"
 
@@ -220,10 +233,17 @@ class Bootstrapping:
     # --- the beginning of a round ----------------------------------------------------------------------------------
 
     def _number_at(self, epoch: int) -> int:
-        return (epoch - 1) // self._cfg.bootstrap_epochs + 1
+        begun = [each for each in self.record.rounds if each.first_epoch <= epoch]
+        if not begun:
+            return 1
+        return begun[-1].number + self._has_ended(begun[-1], epoch)
 
-    def _first_epoch(self, number: int) -> int:
-        return (number - 1) * self._cfg.bootstrap_epochs + 1
+    def _has_ended(self, current: Round, epoch: int) -> bool:
+        """Whether *epoch* is too late for the round *current*."""
+        patience = self._cfg.bootstrap_epoch_patience
+        scores = [current.scores[each] for each in sorted(current.scores, key=int) if int(each) < epoch]
+        brought_nothing = len(scores) - 1 - scores.index(self.record.better(scores)) if scores else 0
+        return epoch - current.first_epoch >= self._cfg.bootstrap_epochs or 0 < patience <= brought_nothing
 
     def _helps_no_more(self, number: int, best: float | None) -> bool:
         """Whether the rounds before *number*, as many as the patience, have not bettered the score *best*."""
@@ -240,8 +260,8 @@ class Bootstrapping:
             if os.path.exists(path):
                 os.remove(path)
 
-    def _begin(self, number: int, best: float | None, first_extractor: str) -> None:
-        extractor, rounds = self._extractor(number), self.record.rounds
+    def _begin(self, number: int, epoch: int, best: float | None, first_extractor: str) -> None:
+        extractor = self._extractor(number)
         if number == 1:
             extractor = os.path.abspath(first_extractor)
         elif not os.path.exists(extractor):
@@ -253,16 +273,16 @@ class Bootstrapping:
                 )
             shutil.copyfile(best_checkpoint, f"{extractor}.part")  # fairseq writes over its own files
             os.replace(f"{extractor}.part", extractor)
-        if number not in [each.number for each in rounds]:  # or it had begun before a kill
-            before = [each for each in rounds if each.number < number]
-            self._write([*before, Round(number, self._first_epoch(number), extractor, best)])
+        before = [each for each in self.record.rounds if each.number < number]
+        self._write([*before, Round(number, epoch, extractor, best)])
 
     def _remove_extractors_that_nothing_needs(self, number: int) -> None:
         """Remove those that no checkpoint in the save directory remembers, but not that of round *number*."""
         removable = set(self._extractors()) - {self._extractor(number)}
         if removable:
             checkpoints = glob.glob(os.path.join(glob.escape(self._cfg.save_dir), "checkpoint*.pt"))
-            removable -= {Enhancement.from_checkpoint(checkpoint).extractor for checkpoint in checkpoints}
+            remembered = [Enhancement.from_checkpoint(checkpoint) for checkpoint in checkpoints]
+            removable -= {each.extractor for each in remembered if not each.reads_itself}
             for path in removable:
                 logger.info(f"{path}: no checkpoint needs this extractor any more; removed")
                 os.remove(path)
@@ -306,6 +326,22 @@ class NoMoreEpochs(EpochBatchIterating):
 def _keeps_the_record() -> bool:
     """One of all ranks does."""
     return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
+
+
+def _as_the_first_rank_decides(decide: Callable[[], Decision]) -> Decision:
+    """What *decide* returns, or raises as :class:`IELError`, on the first rank: the same on all ranks."""
+    if not torch.distributed.is_initialized():
+        return decide()
+    told: list[Any] = [None]
+    if _keeps_the_record():
+        try:
+            told = [decide()]
+        except IELError as error:
+            told = [error]
+    torch.distributed.broadcast_object_list(told)
+    if isinstance(told[0], IELError):
+        raise told[0]
+    return told[0]
 
 
 def share_of_new(after: AttentionPositions, before: AttentionPositions) -> float:

@@ -13,7 +13,8 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
         default=None,
         metadata={
             "help": "checkpoint whose attention is read; default: --finetune-from-model in training, "
-            "in decoding the extractor that the checkpoint remembers"
+            "in decoding the extractor that the checkpoint remembers. 'self': the model reads its own in decoding and "
+            "validation; in training those of --finetune-from-model"
         },
     )
     attn_positions: bool = field(
@@ -47,11 +48,21 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
             "default: 0 in training, in decoding what the checkpoint was trained with"
         },
     )
+    attn_dropout: float = field(
+        default=0.0,
+        metadata={"help": "share of the training sentences, 0 to 1, without attention words, others in each epoch"},
+    )
     bootstrap_rounds: int = field(
         default=1,
         metadata={"help": "rounds of: extract with the best model so far, fine-tune it on what it found"},
     )
-    bootstrap_epochs: int = field(default=1, metadata={"help": "epochs of a round"})
+    bootstrap_epochs: int = field(default=1, metadata={"help": "epochs of a round, at most"})
+    bootstrap_epoch_patience: int = field(
+        default=0,
+        metadata={
+            "help": "end a round after so many epochs without a better score in it; default: after all its epochs"
+        },
+    )
     bootstrap_patience: int = field(
         default=0, metadata={"help": "end after so many rounds without a better validation score; default: never"}
     )

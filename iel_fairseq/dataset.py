@@ -6,6 +6,7 @@ import numpy as np
 from fairseq.data import LanguagePairDataset, data_utils
 
 from iel_fairseq.attention_store import AttentionPositions
+from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.enhanced_source import enhance_batch, enhanced_length
 from iel_fairseq.noise import Noise
 
@@ -65,6 +66,7 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
         attn_positions: bool,
         limit: int,
         noise: Noise,
+        dropout: AttnDropout,
     ):
         """
         Args:
@@ -73,6 +75,7 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
             attn_positions: give attention words the positions they were read from
             limit: longest enhanced source, with ``</s>``, that the encoder can read
             noise: replaces some of the attention words
+            dropout: leaves some sentences without any; their size is still that with them
         """
         words = np.asarray(attention_positions.sizes, dtype=np.int64)
         plain_sizes = np.asarray(plain.src_sizes, dtype=np.int64)
@@ -82,12 +85,20 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
         self.attn_positions = attn_positions
         self.limit = limit
         self.noise = noise
+        self.dropout = dropout
+        self._epoch = 1
         self.cut = words - (sizes - plain_sizes)
         """Attention words that do not fit, int64 ``(sentences,)``."""
 
+    def set_epoch(self, epoch):
+        """Called by fairseq before the sentences of each epoch are asked for."""
+        super().set_epoch(epoch)
+        self._epoch = epoch
+
     def __getitem__(self, index):
         item = super().__getitem__(index)
-        item["attention_positions"] = self.attention_positions[index]
+        positions = self.attention_positions[index]
+        item["attention_positions"] = positions[:0] if self.dropout.drops(self._epoch, index) else positions
         return item
 
     def collater(self, samples, pad_to_length=None):

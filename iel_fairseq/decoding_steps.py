@@ -14,6 +14,7 @@ import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
 from fairseq.models.fconv import FConvDecoder
 from fairseq.models.transformer import TransformerDecoderBase
+from fairseq.modules import BeamableMM
 from torch import Tensor, nn
 
 from iel_fairseq.errors import IELError
@@ -78,7 +79,22 @@ def decoding_steps(
         if is_standard_transformer(model.decoder):
             yield TransformerSteps(model.decoder, options["alignment_layer"], heads)
         else:
-            yield FairseqSteps(model, options, read_attention)
+            with _one_hypothesis_a_sentence(model.decoder):
+                yield FairseqSteps(model, options, read_attention)
+
+
+@contextmanager
+def _one_hypothesis_a_sentence(decoder: FairseqIncrementalDecoder) -> Iterator[None]:
+    """Let a decoder that fairseq prepared for its beam search attend to a source for each hypothesis, not each beam."""
+    products = [module for module in decoder.modules() if isinstance(module, BeamableMM)]
+    beams = [product.beam_size for product in products]
+    for product in products:
+        product.set_beam_size(None)
+    try:
+        yield
+    finally:
+        for product, beam in zip(products, beams, strict=True):
+            product.set_beam_size(beam)
 
 
 class FairseqCohort:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 
+from iel_fairseq.config import AttnEnhancedTranslationConfig
+from iel_fairseq.errors import IELError
 from iel_fairseq.noise import Noise
 
 KEY = "iel_fairseq"
 """Where in fairseq's task state the memory lies."""
+
+SELF = "self"
+"""What ``--attn-model`` says when one model serves both passes."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class Enhancement:
     Attributes:
         extractor: absolute path of the extractor's checkpoint; None: the model reads the plain source
         extractor_sha256: SHA-256 of that file
+        reads_itself: the model itself is the extractor in decoding; *extractor* made the words it was trained on
         attn_positions: whether attention words had the positions they were read from
         attn_layer: the decoder layer that was read; None: Algorithm 1's own choice
         attn_heads: the heads that were read; None: all
@@ -34,6 +40,7 @@ class Enhancement:
 
     extractor: str | None = None
     extractor_sha256: str | None = None
+    reads_itself: bool = False
     attn_positions: bool = False
     attn_layer: int | None = None
     attn_heads: tuple[int, ...] | None = None
@@ -67,20 +74,56 @@ class Enhancement:
         """Read the entry of a checkpoint file."""
         return cls.from_task_state(checkpoint_utils.load_checkpoint_to_cpu(path).get("task_state") or {})
 
+    def asked_for(self, cfg: AttnEnhancedTranslationConfig) -> Enhancement:
+        """What a checkpoint remembers, as the options of a decoding change it.
+
+        Raises:
+            IELError: an option that contradicts the checkpoint
+        """
+        if cfg.attn_positions and not self.attn_positions:
+            raise IELError("--attn-positions: the checkpoint was trained without; leave the option out")
+        for option, remembers in (("attn_layer", self.attn_layer), ("attn_heads", self.attn_heads)):
+            asked = getattr(cfg, option)
+            asked = tuple(asked) if option == "attn_heads" and asked is not None else asked
+            if asked not in (None, remembers) and self.extractor is not None:
+                raise IELError(
+                    f"--{option.replace('_', '-')} {asked}: the checkpoint was trained with {remembers}; "
+                    f"leave the option out"
+                )
+        changed = self if cfg.attn_model is None else replace(self, reads_itself=cfg.attn_model == SELF)
+        if cfg.attn_noise is None:
+            return changed
+        return replace(changed, attn_noise=cfg.attn_noise, attn_noise_seed=cfg.seed)
+
+    def check_dictionaries(self, other: Enhancement) -> None:
+        """
+        Raises:
+            IELError: *other*, the data's, are known to differ
+        """
+        for side in ("source", "target"):
+            ours, theirs = (getattr(each, f"{side}_dictionary") for each in (self, other))
+            if None not in (ours, theirs) and ours != theirs:
+                raise IELError(
+                    f"the checkpoint was trained with another {side} dictionary than the data's; "
+                    f"binarise the data with the training data's dictionaries (fairseq-preprocess --srcdict --tgtdict)"
+                )
+
     def same_input(self, other: Enhancement) -> bool:
         """Whether models that remember *self* and *other* want the same input, as an ensemble must."""
         return self._input() == other._input()
 
     def _input(self) -> tuple:
-        return self.extractor_sha256, self.attn_positions, self.attn_layer, self.attn_heads, self.noise
+        extractor = SELF if self.reads_itself else self.extractor_sha256
+        return extractor, self.attn_positions, self.attn_layer, self.attn_heads, self.noise
 
     def describe(self) -> str:
         """One phrase for a message to the user."""
-        if self.extractor is None:
+        if self.extractor is None and not self.reads_itself:
             return "the plain source"
         noise = f", {self.attn_noise:.0%} of them random" if self.attn_noise else ""
         positions = "on" if self.attn_positions else "off"
-        return f"attention words of {self.extractor}{noise}, attention positions {positions}"
+        extractor = "the model itself" if self.reads_itself else self.extractor
+        return f"attention words of {extractor}{noise}, attention positions {positions}"
 
 
 def dictionary_fingerprint(dictionary: Dictionary) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -72,12 +72,12 @@ def _draw_noise(panel: Axes, records: Sequence[dict[str, Any]]) -> None:
     panel.grid(alpha=0.3)
 
 
-def bootstrapping_figure(record: Record, control: float | None = None) -> Figure:
+def bootstrapping_figure(record: Record, references: Mapping[str, float | None]) -> Figure:
     """The validation score over the rounds of bootstrapping (paper, section 4.3), the share of new words below.
 
     Args:
         record: of the training; rounds without a score are not drawn
-        control: validation score of a control, drawn as a horizontal line
+        references: validation scores of ``baseline`` and ``control``, drawn as horizontal lines where they are known
     """
     rounds = [each for each in record.rounds if each.scores]
     figure = Figure(figsize=(5.5, 4.5), layout="constrained")
@@ -86,9 +86,10 @@ def bootstrapping_figure(record: Record, control: float | None = None) -> Figure
     above.plot(numbers, [record.better(each.scores.values()) for each in rounds], "o-", label="best epoch of the round")
     epochs = [(each.number, score) for each in rounds for score in each.scores.values()]
     above.scatter([number for number, _ in epochs], [score for _, score in epochs], color="C0", s=8, alpha=0.5)
-    if control is not None:
-        color, style = REFERENCES["control"]
-        above.axhline(control, color=color, linestyle=style, label="control")
+    for system, score in references.items():
+        if score is not None:
+            color, style = REFERENCES[system]
+            above.axhline(score, color=color, linestyle=style, label=system)
     above.set_ylabel(f"validation {record.metric}")
     above.legend(fontsize=8)
     above.grid(alpha=0.3)

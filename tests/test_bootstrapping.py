@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shutil
 from argparse import Namespace
 
 import numpy as np
@@ -20,7 +21,7 @@ def positions(*rows: list[int]) -> ListDataset:
 
 
 def bootstrapping(save_dir, **options) -> Bootstrapping:
-    defaults = {"rounds": 3, "epochs": 2, "patience": 0, "restart": False}
+    defaults = {"rounds": 3, "epochs": 2, "epoch_patience": 0, "patience": 0, "restart": False}
     values = {f"bootstrap_{name}": value for name, value in {**defaults, **options}.items()}
     metric = {"best_checkpoint_metric": "bleu", "maximize_best_checkpoint_metric": True}
     return Bootstrapping(Namespace(save_dir=str(save_dir), **values, **metric))
@@ -90,19 +91,42 @@ def test_patience_counts_rounds_without_a_better_score(tmp_path, best):
     assert plan.over
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_round_ends_by_its_own_patience(tmp_path, best, restarted):
+    """Two epochs without a better score in the round end it; the score of the rounds before does not count."""
+    begun = {}
+    plan = bootstrapping(tmp_path, rounds=2, epochs=9, epoch_patience=2)
+    for epoch, score in enumerate([20, 21, 21, 20.5, 15, 16, 15, 16], start=1):
+        if restarted:
+            plan = bootstrapping(tmp_path, rounds=2, epochs=9, epoch_patience=2)
+        plan.enter(epoch, "base.pt")
+        assert not plan.over
+        begun[epoch] = plan.number
+        plan.note_validation(epoch, {"bleu": score, "loss": 1.0})
+        best(score)
+        shutil.copy(tmp_path / "checkpoint_best.pt", tmp_path / "checkpoint_last.pt")
+    assert begun == {1: 1, 2: 1, 3: 1, 4: 1, 5: 2, 6: 2, 7: 2, 8: 2}
+    plan.enter(9, "base.pt")
+    assert plan.over
+    assert [each.first_epoch for each in plan.record.rounds] == [1, 5]
+
+
 def test_scores_are_recorded_with_their_round_and_summed_up(tmp_path, best):
     plan = bootstrapping(tmp_path)
     plan.enter(1, "base.pt")
-    plan.note_score(1, 20.0)
-    plan.note_score(2, 19.0)
+    plan.note_validation(1, {"bleu": 20.0, "loss": 3.5, "ppl": 9})
+    plan.note_validation(2, {"bleu": 19.0, "loss": 3.25, "ppl": 8})
     best(20.0)
     plan.enter(3, "base.pt")
-    plan.note_score(3, 21.5)
+    plan.note_validation(3, {"bleu": 21.5, "loss": 3.0, "ppl": 7})
     plan.note_changed(0.125)
     assert [each.scores for each in plan.record.rounds] == [{"1": 20.0, "2": 19.0}, {"3": 21.5}]
-    assert plan.summary(1).startswith("round 1 of 3: bleu 20; extractor /")
+    assert [each.losses for each in plan.record.rounds] == [{"1": 3.5, "2": 3.25}, {"3": 3.0}]
+    assert plan.summary(1).startswith("round 1 of 3: bleu 20, loss 3.5; extractor /")
     extractor = tmp_path / "extractor.round2.pt"
-    assert plan.summary(2) == f"round 2 of 3: bleu 21.5; extractor {extractor}; 12.5% of the attention words changed"
+    assert plan.summary(2) == (
+        f"round 2 of 3: bleu 21.5, loss 3; extractor {extractor}; 12.5% of the attention words changed"
+    )
 
 
 def test_a_training_from_the_start_forgets_an_earlier_one(tmp_path, best):
@@ -114,18 +138,6 @@ def test_a_training_from_the_start_forgets_an_earlier_one(tmp_path, best):
     assert again.enter(1, "other.pt")
     assert [(each.number, each.extractor[-8:]) for each in again.record.rounds] == [(1, "other.pt")]
     assert not list(tmp_path.glob("extractor.*"))
-
-
-def test_another_rank_waits_for_the_first(tmp_path, best, monkeypatch):
-    first, second = bootstrapping(tmp_path), bootstrapping(tmp_path)
-    first.enter(1, "base.pt")
-    best(20.0)
-    monkeypatch.setattr("iel_fairseq.bootstrapping._keeps_the_record", lambda: False)
-    monkeypatch.setattr("iel_fairseq.bootstrapping.PATIENCE_SECONDS", 0.1)
-    with pytest.raises(IELError, match=r"extractor.round2.pt: not there after 0.1 s; see the first rank's log"):
-        second.enter(3, "base.pt")
-    (tmp_path / "extractor.round2.pt").touch()
-    assert second.enter(3, "base.pt")
 
 
 def test_without_a_checkpoint_there_is_no_second_round(tmp_path):

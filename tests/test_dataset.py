@@ -8,10 +8,13 @@ import torch
 from fairseq.data import LanguagePairDataset, ListDataset, data_utils
 from tiny_models import EOS, PAD, make_task
 
+from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
+from iel_fairseq.errors import IELError
 from iel_fairseq.noise import Noise
 
 NO_NOISE = Noise()
+NO_DROPOUT = AttnDropout()
 SOURCES = [[4, 5, 6], [7], [8, 9], [4, 4, 4, 4], []]
 TARGETS = [[10, 11], [12], [13, 10, 11, 12, 13, 10, 11], [10], [11]]
 POSITIONS = [[3, 1], [1], [2, 1, 1, 1, 2, 2], [], []]
@@ -33,11 +36,17 @@ def attention_positions(rows: list[list[int]]) -> ListDataset:
 
 
 def enhanced_dataset(
-    attn_positions: bool = True, limit: int = 100, noise: Noise = NO_NOISE, **options
+    attn_positions: bool = True,
+    limit: int = 100,
+    noise: Noise = NO_NOISE,
+    dropout: AttnDropout = NO_DROPOUT,
+    **options,
 ) -> AttnEnhancedDataset:
     positions = attention_positions(POSITIONS)
     plain = plain_dataset(**options)
-    return AttnEnhancedDataset(plain, positions, attn_positions=attn_positions, limit=limit, noise=noise)
+    return AttnEnhancedDataset(
+        plain, positions, attn_positions=attn_positions, limit=limit, noise=noise, dropout=dropout
+    )
 
 
 def test_sizes_are_those_of_the_enhanced_source():
@@ -124,7 +133,7 @@ def test_no_sentence_is_lost_to_batching(size, make):
     dataset = CompleteLanguagePairDataset(plain)
     if make == "enhanced":
         dataset = AttnEnhancedDataset(
-            plain, attention_positions([[1]] * size), attn_positions=False, limit=99, noise=NO_NOISE
+            plain, attention_positions([[1]] * size), attn_positions=False, limit=99, noise=NO_NOISE, dropout=NO_DROPOUT
         )
     indices = dataset.ordered_indices()
     batches = dataset.batch_by_size(indices, max_tokens=500, required_batch_size_multiple=8)
@@ -153,3 +162,45 @@ def test_noise_replaces_words_and_their_positions_alike_and_no_size():
         assert all(first[position] == token for token, position in words)
     again = noisy.collater([noisy[i] for i in range(5)])
     assert torch.equal(again["net_input"]["src_tokens"], batch["net_input"]["src_tokens"])
+
+
+def test_dropped_sentences_are_those_of_the_plain_data_set():
+    """x' = x and p' = 1..I+1; sizes stay, so that batches hold in every epoch."""
+    dataset = enhanced_dataset(dropout=AttnDropout(1.0))
+    assert dataset.sizes.tolist() == enhanced_dataset().sizes.tolist()
+    plain = plain_dataset()
+    found, expected = (each.collater([each[i] for i in range(5)]) for each in (dataset, plain))
+    assert torch.equal(found["net_input"]["src_tokens"], expected["net_input"]["src_tokens"])
+    assert torch.equal(found["net_input"]["src_lengths"], expected["net_input"]["src_lengths"])
+    tokens, positions = found["net_input"]["src_tokens"], found["net_input"]["src_positions"]
+    counted = tokens.ne(PAD).cumsum(dim=1) + PAD
+    assert torch.equal(positions, counted.masked_fill(tokens.eq(PAD), PAD))
+
+
+@pytest.mark.parametrize("num_workers", [0, 2])
+def test_dropout_is_another_in_each_epoch_and_the_same_in_each_process(num_workers):
+    dataset = enhanced_dataset(dropout=AttnDropout(0.5, seed=3))
+
+    def lengths(epoch: int) -> dict[int, int]:
+        dataset.set_epoch(epoch)
+        loader = torch.utils.data.DataLoader(
+            dataset, batch_sampler=[[0, 1, 2], [3]], collate_fn=dataset.collater, num_workers=num_workers
+        )
+        pairs = [pair for b in loader for pair in zip(b["id"].tolist(), b["net_input"]["src_lengths"], strict=True)]
+        return {index: int(length) for index, length in pairs}
+
+    plain, enhanced = [4, 2, 3, 5], [6, 3, 9, 5]
+    seen = [lengths(epoch) for epoch in (1, 2, 3, 4)]
+    drops = [[dataset.dropout.drops(epoch, index) for index in range(4)] for epoch in (1, 2, 3, 4)]
+    assert len({tuple(row) for row in drops}) > 1
+    for found, dropped in zip(seen, drops, strict=True):
+        assert found == {i: plain[i] if dropped[i] else enhanced[i] for i in range(4)}
+
+
+def test_the_share_that_is_dropped():
+    dropped = [AttnDropout(0.3, seed=1).drops(epoch, index) for epoch in range(20) for index in range(100)]
+    assert 540 < sum(dropped) < 660
+    assert not any(AttnDropout(0.0).drops(epoch, 0) for epoch in range(50))
+    for share in (-0.1, 1.1, float("nan")):
+        with pytest.raises(IELError, match=r"--attn-dropout .*: it is a share of the training sentences, 0 to 1"):
+            AttnDropout(share)

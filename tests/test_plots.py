@@ -75,13 +75,13 @@ def test_rounds_are_drawn_with_the_control():
         Round(2, 3, "best.pt", best=31.0, changed=0.25, scores={"3": 32.0, "4": 29.0}),
         Round(3, 5, "best.pt", best=32.0, changed=0.1),  # it has just begun
     ]
-    above, below = bootstrapping_figure(Record("bleu", True, rounds), control=31.5).axes
-    best, control = above.get_lines()
+    above, below = bootstrapping_figure(Record("bleu", True, rounds), {"baseline": 29.5, "control": 31.5}).axes
+    best, baseline, control = above.get_lines()
     assert [list(best.get_xdata()), list(best.get_ydata())] == [[1, 2], [31, 32]]
-    assert list(control.get_ydata()) == [31.5, 31.5]
+    assert [list(line.get_ydata()) for line in (baseline, control)] == [[29.5, 29.5], [31.5, 31.5]]
     assert above.get_ylabel() == "validation bleu"
     assert [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in below.patches] == [(2, 25)]
-    lowest = bootstrapping_figure(Record("loss", False, rounds)).axes[0].get_lines()
+    lowest = bootstrapping_figure(Record("loss", False, rounds), {"baseline": None}).axes[0].get_lines()
     assert [list(line.get_ydata()) for line in lowest] == [[30, 29]]
 
 

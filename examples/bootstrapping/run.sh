@@ -13,7 +13,19 @@ RECIPE=${RECIPE:-multi30k}
 export SYSTEMS="baseline bootstrap-control bootstrap" REFERENCE=bootstrap-control RESULTS=bootstrapping
 export WORK=${WORK:-runs/bootstrapping.$RECIPE}
 "$examples/$RECIPE/run.sh"
+
+# validation_bleu MODEL: as the trainings measure theirs
+validation_bleu() {
+  local device=--cpu
+  if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then device=; fi
+  fairseq-validate "$WORK/data-bin" --user-dir "$examples/../iel_fairseq" --task translation $device --path "$1" \
+    --required-batch-size-multiple 1 --max-tokens 4000 \
+    --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe --eval-bleu-detok moses 2>&1 |
+    sed -n "s/.*valid on 'valid' subset .*| bleu \([0-9.]*\) .*/\1/p"
+}
+
 for folder in "$WORK"/*/bootstrap; do
   run=$(dirname "$folder")
-  iel plot bootstrap "$folder" --control "$run/bootstrap-control" --output "$run/bootstrapping.png"
+  iel plot bootstrap "$folder" --baseline "$(validation_bleu "$run/baseline/checkpoint_best.pt")" \
+    --control "$run/bootstrap-control" --output "$run/bootstrapping.png"
 done

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     noise.set_defaults(figure=_noise)
     bootstrap = kinds.add_parser("bootstrap", help="validation score over rounds (paper, section 4.3)")
     bootstrap.add_argument("save_dir", metavar="SAVE-DIR", help="save directory of the training")
+    bootstrap.add_argument("--baseline", metavar="SCORE", type=float, help="validation score of the baseline")
     bootstrap.add_argument("--control", metavar="SAVE-DIR", help="that of a control with the same validation score")
     bootstrap.set_defaults(figure=_bootstrap)
     for kind in (noise, bootstrap):
@@ -69,4 +70,4 @@ def _bootstrap(arguments: argparse.Namespace):
         if metric != record.metric:
             raise IELError(f"{best}: the control's validation score is {metric}, not {record.metric}")
         control = state["extra_state"]["best"]
-    return bootstrapping_figure(record, control)
+    return bootstrapping_figure(record, {"baseline": arguments.baseline, "control": control})

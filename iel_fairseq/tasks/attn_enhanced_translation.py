@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from fairseq import checkpoint_utils, utils
+from fairseq import utils
 from fairseq.models import BaseFairseqModel
 from fairseq.models.lstm import LSTMEncoder
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
@@ -16,11 +16,12 @@ from fairseq.tasks.translation import TranslationTask
 
 from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.attention_words import extract_attention_words
+from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
-from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint
+from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import Extractor, load_extractor
@@ -43,9 +44,10 @@ class AttnEnhancedTranslationTask(TranslationTask):
 
     def __init__(self, cfg: AttnEnhancedTranslationConfig, src_dict, tgt_dict):
         super().__init__(cfg, src_dict, tgt_dict)
-        self.enhancement = Enhancement(
+        self._data = Enhancement(
             source_dictionary=dictionary_fingerprint(src_dict), target_dictionary=dictionary_fingerprint(tgt_dict)
         )
+        self.enhancement = self._data
         """How the model's input is enhanced: what its checkpoints remember."""
         self.state.merge_state_dict(self.enhancement.to_task_state())
         self.limit = cfg.max_source_positions
@@ -55,6 +57,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self._words_cut = 0
         self._bootstrapping = None if cfg.bootstrap_rounds == 1 else Bootstrapping(cfg)
         self._round_of_extractor = 0  # the first one's
+        self._validated: int | None = None  # the epoch, until its first result is there
 
     @classmethod
     def setup_task(cls, cfg: AttnEnhancedTranslationConfig, **kwargs):
@@ -67,7 +70,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
             raise IELError("--load-alignments: alignments with attention words in the source are not supported")
         if cfg.num_batch_buckets:
             raise IELError("--num-batch-buckets: buckets are not supported with attention words; leave it out")
-        Noise(cfg.attn_noise or 0.0)  # refuses what is no share, before any work
+        Noise(cfg.attn_noise or 0.0)  # refuse what is no share, before any work
+        AttnDropout(cfg.attn_dropout)
         folder = (utils.split_paths(cfg.data or "") or [""])[0]
         if not os.path.isdir(folder):
             raise IELError(f"{folder or 'DATA'}: no such data folder; make one with fairseq-preprocess")
@@ -87,36 +91,24 @@ class AttnEnhancedTranslationTask(TranslationTask):
                 that contradict the checkpoint
         """
         super().load_state_dict(state_dict)
-        remembered = Enhancement.from_task_state(state_dict)
-        if self.cfg.attn_noise is not None:
-            remembered = replace(remembered, attn_noise=self.cfg.attn_noise, attn_noise_seed=self.cfg.seed)
-        for side in ("source", "target"):
-            fingerprint = getattr(remembered, f"{side}_dictionary")
-            if fingerprint not in (None, getattr(self.enhancement, f"{side}_dictionary")):
-                raise IELError(
-                    f"the checkpoint was trained with another {side} dictionary than that of {self.cfg.data}; "
-                    f"binarise the data with the training data's dictionaries (fairseq-preprocess --srcdict --tgtdict)"
-                )
+        remembered = Enhancement.from_task_state(state_dict).asked_for(self.cfg)
+        remembered.check_dictionaries(self._data)
         if self._decoding and not remembered.same_input(self.enhancement):
             raise IELError(
                 "--path: the models of the ensemble want different input "
                 f"({self.enhancement.describe()}; {remembered.describe()}); decode them one by one"
             )
-        if self.cfg.attn_positions and not remembered.attn_positions:
-            raise IELError("--attn-positions: the checkpoint was trained without; leave the option out")
-        for option, remembers in (("attn_layer", remembered.attn_layer), ("attn_heads", remembered.attn_heads)):
-            asked = getattr(self.cfg, option)
-            asked = tuple(asked) if option == "attn_heads" and asked is not None else asked
-            if asked not in (None, remembers) and remembered.extractor is not None:
-                raise IELError(
-                    f"--{option.replace('_', '-')} {asked}: the checkpoint was trained with {remembers}; "
-                    f"leave the option out"
-                )
         self.enhancement = remembered
         self._decoding = True
 
+    @property
+    def _reads_itself(self) -> bool:
+        """Whether one model serves both passes in decoding, and in the validation of its training."""
+        return self.enhancement.reads_itself if self._decoding else self.cfg.attn_model == SELF
+
     def _extractor_path(self) -> str | None:
         asked, remembered = self.cfg.attn_model, self.enhancement.extractor
+        asked = None if asked == SELF else asked
         if not self._decoding:
             found_best = self._bootstrapping.extractor if self._bootstrapping is not None else None
             return found_best or asked or self.cfg.finetune_from_model
@@ -139,7 +131,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
                 that the checkpoint remembers
         """
         path = self._extractor_path()
-        if path is None or (self._extractor is not None and not self._is_of_an_earlier_round(self._extractor)):
+        if path is None or (self._extractor is not None and self._extractor.path == os.path.abspath(path)):
             return self._extractor
         remembered = self.enhancement
         if self._decoding and path == remembered.extractor and not os.path.isfile(path):
@@ -156,10 +148,6 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self._extractor = extractor
         return extractor
 
-    def _is_of_an_earlier_round(self, extractor: Extractor) -> bool:
-        found_best = None if self._bootstrapping is None else self._bootstrapping.extractor
-        return found_best not in (None, extractor.path)
-
     def _start_enhanced_training(self, extractor: Extractor) -> None:
         """
         Raises:
@@ -172,6 +160,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             self.enhancement,
             extractor=extractor.path,
             extractor_sha256=extractor.sha256,
+            reads_itself=self._reads_itself,
             attn_positions=self.cfg.attn_positions,
             attn_layer=self.cfg.attn_layer,
             attn_heads=None if self.cfg.attn_heads is None else tuple(self.cfg.attn_heads),
@@ -224,6 +213,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
             logger.info("no extractor (--attn-model or --finetune-from-model): this is plain translation")
             return
         self._start_enhanced_training(extractor)
+        if self._reads_itself and split != self.cfg.train_subset:
+            return  # each validation has a first pass of its own
         positions = self._attention_positions(plain, split, folder, extractor)
         enhanced = AttnEnhancedDataset(
             plain,
@@ -231,6 +222,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             attn_positions=self.cfg.attn_positions,
             limit=self.limit,
             noise=self.enhancement.noise,
+            dropout=AttnDropout(self.cfg.attn_dropout if split == self.cfg.train_subset else 0.0, self.cfg.seed),
         )
         logger.info(
             f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave "
@@ -262,15 +254,16 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if self._bootstrapping is not None:
             self._bootstrapping.go_on_from_best(trainer)
 
-    def post_save(self, path, num_updates):
-        """Called by fairseq when a checkpoint has been written."""
-        if self._bootstrapping is None:
-            return
-        state = checkpoint_utils.load_checkpoint_to_cpu(path)["extra_state"]
-        position = state["train_iterator"]
-        epoch = position["epoch"] - (position["iterations_in_epoch"] == 0)  # or the epoch goes on
-        if state["val_loss"] is not None:
-            self._bootstrapping.note_score(epoch, state["val_loss"])
+    def begin_valid_epoch(self, epoch, model):
+        """Called by fairseq when a validation begins."""
+        super().begin_valid_epoch(epoch, model)
+        self._validated = epoch
+
+    def post_validate(self, model, stats, agg):
+        """Called by fairseq with the results on each validation set; the first set's choose the best checkpoint."""
+        if self._bootstrapping is not None and self._validated is not None:
+            self._bootstrapping.note_validation(self._validated, stats)
+        self._validated = None
 
     def _check_split(self, folder: str, split: str) -> None:
         files = glob.glob(f"{glob.escape(os.path.join(folder, split))}.*-*.{self.cfg.source_lang}*")
@@ -308,13 +301,16 @@ class AttnEnhancedTranslationTask(TranslationTask):
         """
         model = super().build_model(cfg, from_checkpoint)
         positions_on = self.enhancement.attn_positions if self._decoding else self.cfg.attn_positions
-        if self._extractor_path() is None:
-            if positions_on:
-                raise IELError("--attn-positions: no attention words without --attn-model or --finetune-from-model")
-            if self._bootstrapping is not None:
-                raise IELError("--bootstrap-rounds: no first extractor without --attn-model or --finetune-from-model")
-            if self.cfg.attn_noise:
-                raise IELError("--attn-noise: no attention words without --attn-model or --finetune-from-model")
+        if self._extractor_path() is None and not (self._decoding and self._reads_itself):
+            asked_for = {
+                "--attn-positions": positions_on,
+                "--attn-model self": self._reads_itself,
+                "--attn-noise": self.cfg.attn_noise,
+                "--attn-dropout": self.cfg.attn_dropout,
+                "--bootstrap-rounds": self._bootstrapping,
+            }
+            for option in [option for option, value in asked_for.items() if value]:
+                raise IELError(f"{option}: no extractor to train with; give --finetune-from-model or --attn-model FILE")
             return model
         if isinstance(model.encoder, LSTMEncoder):
             raise IELError("attention words in the source of an LSTM are not supported; take a Transformer or ConvS2S")
@@ -329,7 +325,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
         Raises:
             IELError: a way of decoding that two passes do not support, or any problem of the extractor
         """
-        if self._extractor_path() is not None:
+        if self._extractor_path() is not None or self._reads_itself:
             if getattr(args, "match_source_len", False):
                 raise IELError("--match-source-len: not supported with attention words in the source")
             if getattr(args, "print_alignment", None) and getattr(args, "score_reference", False):
@@ -338,7 +334,9 @@ class AttnEnhancedTranslationTask(TranslationTask):
                 getattr(model, "full_context_alignment", False) for model in models
             ):
                 raise IELError("--print-alignment: not supported for models with full-context alignment")
-        if self._decoding and self.extractor() is None:
+            if self._decoding and self._reads_itself and len(models) > 1:
+                raise IELError("--path: the models of the ensemble read other words each; give --attn-model FILE")
+        if self._decoding and not self._reads_itself and self.extractor() is None:
             logger.info("neither the checkpoint nor --attn-model names an extractor: decoding in one pass")
         return super().build_generator(
             models, args, seq_gen_cls, extra_gen_cls_kwargs, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn
@@ -349,18 +347,14 @@ class AttnEnhancedTranslationTask(TranslationTask):
     def _first_pass(
         self, sample: dict[str, Any], second: BaseFairseqModel
     ) -> tuple[dict[str, Any], EnhancedSource | None]:
-        """The sample with x' in the place of x; itself, where x' is there or nothing is to do.
-
-        The extractor works on the sample's device, in the precision of the *second* pass's model.
-        """
+        """The sample with x' in the place of x; itself, where x' is there or nothing is to do."""
         if is_enhanced(sample) or "net_input" not in sample:
             return sample, None
-        extractor = self.extractor()
-        if extractor is None:
+        first = self._reader(second)
+        if first is None:
             return sample, None
         src_tokens = sample["net_input"]["src_tokens"]
-        model = extractor.model.to(src_tokens.device, next(second.parameters()).dtype)
-        words = extract_attention_words(model, src_tokens, **self._reading())
+        words = extract_attention_words(first, src_tokens, **self._reading())
         pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
         enhanced_sample, enhanced = enhance_batch(
             sample,
@@ -375,6 +369,14 @@ class AttnEnhancedTranslationTask(TranslationTask):
             self._words_cut += cut
             logger.warning(f"{self._words_cut:,} attention words so far were cut to fit {self.limit} tokens")
         return enhanced_sample, enhanced
+
+    def _reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
+        """The model of the first pass, on the device and in the precision of the *second*; None: no extractor."""
+        if self._reads_itself:
+            return second
+        extractor = self.extractor()
+        parameter = next(second.parameters())
+        return None if extractor is None else extractor.model.to(parameter.device, parameter.dtype)
 
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
         """Both passes: read x with the extractor, decode from x'. *sample* itself stays as it is.
@@ -392,5 +394,6 @@ class AttnEnhancedTranslationTask(TranslationTask):
 
     def valid_step(self, sample, model, criterion):
         """The loss on x', and, with ``--eval-bleu``, the BLEU of two passes."""
+        model.eval()  # for the first pass, as fairseq does for the second
         enhanced_sample, _ = self._first_pass(sample, model)
         return super().valid_step(enhanced_sample, model, criterion)

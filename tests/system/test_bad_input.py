@@ -63,7 +63,9 @@ def test_positions_asked_of_a_checkpoint_without(data, trained):
 
 
 def test_positions_without_extractor(data, tmp_path):
-    assert "--attn-positions: no attention words without" in error(finetune(data, tmp_path, "--attn-positions"))
+    for option in (("--attn-positions",), ("--attn-model", "self")):
+        message = error(finetune(data, tmp_path, *option))
+        assert f"{' '.join(option)}: no extractor to train with; give --finetune-from-model" in message
 
 
 def test_baseline_decodes_in_one_pass_and_says_so(data, trained):

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import BIN, CPU, IEL, MODELS, generate, lines, train, train_two_ranks, training
+from commands import BIN, CPU, IEL, MODELS, bleu, generate, lines, train, train_two_ranks, training
 
 from iel_fairseq.enhancement import KEY
 
 ROUNDS = ("--bootstrap-rounds", 3, "--bootstrap-epochs", 2)
-BLEU = ("--eval-bleu", "--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric")
+BLEU = ("--eval-bleu", "--eval-tokenized-bleu", "--best-checkpoint-metric", "bleu", "--maximize-best-checkpoint-metric")
 
 
 def options(baseline: Path, stores: Path) -> tuple:
@@ -142,21 +142,33 @@ def test_two_ranks_read_the_same_round(data, trained, tmp_path):
     assert remembered(tmp_path / "save" / "checkpoint_last.pt")["round"] == 2
 
 
-def test_restart_begins_each_round_with_a_new_optimizer(data, trained, tmp_path):
+def test_one_model_for_both_passes_needs_no_second_file(data, trained, tmp_path):
+    """``--attn-model self``, on a mixture; rounds with a new optimizer each; BLEU chooses, and is that of decoding."""
     baseline, _ = trained("transformer", "baseline")
     log = train(
         *(data, tmp_path / "save", *options(baseline, tmp_path / "stores")),
         *("--bootstrap-restart", "--bootstrap-rounds", 2, "--bootstrap-epochs", 1),
+        *("--attn-model", "self", "--attn-dropout", 0.3, *BLEU, "--eval-bleu-args", '{"beam": 5}'),
     )
     first, second = (int(count) for count in re.findall(r"\| train \| epoch \d+ \|.* num_updates (\d+)", log))
     assert second < 1.2 * first  # the second counts from the start
+    assert re.findall(r"(train|valid): \S+ \(SHA", log) == ["train", "train"]
+    assert not list((tmp_path / "save").glob("extractor*"))
+    scores = [score for each in record(tmp_path / "save") for score in each["scores"].values()]
+    summed_up = re.findall(r"round \d of 2: bleu ([\d.]+), loss [\d.]+; extractor", log)
+    assert summed_up == [f"{score:.4g}" for score in scores]
+    best = tmp_path / "save" / "checkpoint_best.pt"
+    assert remembered(best)["reads_itself"] is True
+    output = generate(data, best, *IEL, "--gen-subset", "valid")
+    targets = [fields[0].replace("<<unk>>", "UNKNOWNREF").split() for _, fields in sorted(lines(output, "T").items())]
+    assert max(scores) == pytest.approx(bleu(output, targets), abs=0.01)
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (("--bootstrap-rounds", 0), "--bootstrap-rounds 0: it is at least 1"),
-        (("--bootstrap-epochs", 0), "--bootstrap-epochs 0: it is at least 1"),
+        (("--bootstrap-epoch-patience", -1), "--bootstrap-epoch-patience -1: it is at least 0"),
         (("--disable-validation", "--bootstrap-epochs", 1), "bootstrapping needs a validation set"),
     ],
 )

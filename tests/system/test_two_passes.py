@@ -193,6 +193,16 @@ def test_eval_bleu_and_validate_run_two_passes(data, trained, tmp_path):
     assert f"| loss {loss} |" in validated
 
 
+def test_one_model_serves_both_passes(data, trained, arch):
+    """``--attn-model self``: as if its own file were named as the extractor, for any fine-tuned checkpoint."""
+    checkpoint, _ = trained(arch, "positions")
+    itself = lines(generate(data, checkpoint, *IEL, "--attn-model", "self"), "H")
+    named = lines(generate(data, checkpoint, *IEL, "--attn-model", checkpoint), "H")
+    assert itself == named
+    message = generate(data, f"{checkpoint}:{checkpoint}", *IEL, "--attn-model", "self", fails=True).splitlines()[-1]
+    assert "error: --path: the models of the ensemble read other words each; give --attn-model FILE" in message
+
+
 def test_ensemble_of_fine_tuned_models(data, trained, arch):
     checkpoint, _ = trained(arch, "words")
     alone = lines(generate(data, checkpoint, *IEL), "H")
