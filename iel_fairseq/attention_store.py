@@ -30,6 +30,7 @@ import numpy as np
 import torch
 from fairseq.data import LanguagePairDataset, ListDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset
+from torch.utils.data import Dataset
 
 from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B
 from iel_fairseq.errors import IELError
@@ -37,10 +38,13 @@ from iel_fairseq.files import whole_file
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """To be raised when the files, or what Algorithm 1 finds, change."""
 SHARD_SENTENCES = 8192
 """What a killed extraction loses at most."""
+
+BLOCK = 1 << 20
+"""Tokens, or bytes, that are read at once."""
 
 Extract = Callable[[range], list[np.ndarray]]
 
@@ -54,12 +58,20 @@ def shards_of(count: int, shard_sentences: int = SHARD_SENTENCES) -> list[range]
 
 
 def source_fingerprint(dataset: LanguagePairDataset) -> str:
-    """SHA-256 over the source tokens of *dataset*, in hexadecimal."""
-    digest = hashlib.sha256()
-    for index in range(len(dataset)):
-        tokens = dataset.src[index].numpy().astype("<i4")
-        digest.update(len(tokens).to_bytes(4, "little") + tokens.tobytes())
+    """SHA-256 over the source tokens of *dataset*, and where its sentences end, in hexadecimal."""
+    digest = hashlib.sha256(np.asarray(dataset.src_sizes).astype("<i4").tobytes())
+    for tokens in _all_tokens(dataset.src, len(dataset)):
+        digest.update(tokens.astype("<i4").tobytes())
     return digest.hexdigest()
+
+
+def _all_tokens(sentences: Dataset, count: int) -> Iterator[np.ndarray]:
+    """The tokens of all *count* sentences, one after the other, in arrays of any length."""
+    if isinstance(sentences, MMapIndexedDataset):  # they lie like that on disk: millions of sentences in a second
+        tokens = np.frombuffer(sentences._bin_buffer, dtype=sentences._index.dtype)
+        yield from (tokens[start : start + BLOCK] for start in range(0, len(tokens), BLOCK))
+    else:
+        yield from (sentences[index].numpy() for index in range(count))
 
 
 def store_request(
@@ -283,6 +295,6 @@ def _locked(lock: IO, byte: int) -> Iterator[bool]:
 def _crc32(path: str) -> int:
     checksum = 0
     with open(path, "rb") as file:
-        while block := file.read(1 << 20):
+        while block := file.read(BLOCK):
             checksum = zlib.crc32(block, checksum)
     return checksum

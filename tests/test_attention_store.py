@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fairseq.data.indexed_dataset import MMapIndexedDataset
+from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
 from test_extraction import dataset_of
 
 from iel_fairseq.attention_store import AttentionStore, source_fingerprint, store_request
@@ -134,6 +134,19 @@ def test_store_put_in_the_wrong_place_is_refused_in_one_line(whole, tmp_path):
 def test_fingerprint_is_of_tokens_and_their_borders():
     assert source_fingerprint(dataset_of([[4], [5]])) != source_fingerprint(dataset_of([[4, 5]]))
     assert source_fingerprint(dataset_of([[4], [5]])) == source_fingerprint(dataset_of([[4], [5]]))
+
+
+@pytest.mark.parametrize("dtype", [np.uint16, np.int32])
+def test_a_source_on_disk_has_the_fingerprint_that_it_has_in_memory(tmp_path, monkeypatch, dtype):
+    dataset = dataset_of(TEXTS)
+    builder = MMapIndexedDatasetBuilder(str(tmp_path / "source.bin"), dtype=dtype)
+    for index in range(len(dataset)):
+        builder.add_item(dataset.src[index])
+    builder.finalize(str(tmp_path / "source.idx"))
+    expected = source_fingerprint(dataset)
+    dataset.src = MMapIndexedDataset(str(tmp_path / "source"))
+    monkeypatch.setattr("iel_fairseq.attention_store.BLOCK", 7)
+    assert source_fingerprint(dataset) == expected
 
 
 @pytest.mark.parametrize("die_at", [0, 24, 48])
