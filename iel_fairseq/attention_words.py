@@ -39,19 +39,25 @@ class AttentionWords:
             attention, 0 behind the end
         scores: float32 ``(B, J)``, the attention weight at that position, 0 behind the end
         lengths: int64 ``(B)``, the number of attention words of each sentence
+        attention: float32 ``(B, J, I + 1)``, all attention weights, ``</s>`` after the words, 0 behind the end; None
+            but from :func:`read_attention_words`
     """
 
     hypotheses: Tensor
     positions: Tensor
     scores: Tensor
     lengths: Tensor
+    attention: Tensor | None = None
 
     @classmethod
-    def of(cls, hypotheses: Tensor, positions: Tensor, scores: Tensor) -> AttentionWords:
-        """Cut all three, ``(B, at least J)``, to the longest hypothesis."""
+    def of(
+        cls, hypotheses: Tensor, positions: Tensor, scores: Tensor, attention: Tensor | None = None
+    ) -> AttentionWords:
+        """Cut all, ``(B, at least J, ...)``, to the longest hypothesis."""
         lengths = positions.gt(0).sum(dim=1)
         longest = int(lengths.max()) if len(lengths) else 0
-        return cls(hypotheses[:, :longest], positions[:, :longest], scores[:, :longest], lengths)
+        attention = None if attention is None else attention[:, :longest]
+        return cls(hypotheses[:, :longest], positions[:, :longest], scores[:, :longest], lengths, attention)
 
 
 def extract_attention_words(
@@ -259,6 +265,7 @@ def read_attention_words(
     hypotheses, lengths = right_padded(hypotheses, pad)
     is_word = src_tokens.ne(pad) & src_tokens.ne(eos)
     positions, scores = torch.zeros_like(hypotheses), torch.zeros(hypotheses.shape, device=hypotheses.device)
+    weights = scores.new_zeros(*hypotheses.shape, src_tokens.size(1))
     fits = lengths.le(model.max_decoder_positions()).unsqueeze(1)
     rows = _readable(model, src_lengths, is_word & fits)
     if rows.numel() and hypotheses.size(1):
@@ -267,10 +274,13 @@ def read_attention_words(
         with attention_reader(model.decoder, layer, heads) as (options, read_attention):
             attention = read_attention(model.decoder(prefixes, encoder_out=encoder_out, **options))
         score, column = attention.masked_fill(~is_word[rows].unsqueeze(1), -1.0).max(dim=2)
-        positions[rows], scores[rows] = column + 1, score.float()
+        positions[rows], scores[rows], weights[rows] = column + 1, score.float(), attention.float()
     nothing = hypotheses.eq(pad) | positions.eq(0)
     return AttentionWords.of(
-        hypotheses.masked_fill(nothing, pad), positions.masked_fill(nothing, 0), scores.masked_fill(nothing, 0)
+        hypotheses.masked_fill(nothing, pad),
+        positions.masked_fill(nothing, 0),
+        scores.masked_fill(nothing, 0),
+        weights.masked_fill(nothing.unsqueeze(2), 0),
     )
 
 

@@ -23,6 +23,7 @@ from iel_fairseq.attention_words import (
     MAX_LEN_A,
     MAX_LEN_B,
     AttentionWords,
+    extract_attention_words,
     extract_from_batches,
     read_attention_words,
 )
@@ -64,6 +65,7 @@ class DatasetExtraction:
         beam: hypotheses are the best of fairseq's beam search of this size; 1: Algorithm 1's greedy ones. The bound on
             their length is that of the longest sentence in the batch
         force_target: hypotheses are the target side of the data set
+        all_weights: what is found has the whole attention, not the highest weights only
     """
 
     dataset: LanguagePairDataset
@@ -78,6 +80,7 @@ class DatasetExtraction:
     log_interval: int = 100
     beam: int = 1
     force_target: bool = False
+    all_weights: bool = False
 
     def __post_init__(self):
         limit = self.extractor.model.encoder.max_positions()
@@ -158,7 +161,7 @@ class DatasetExtraction:
     def _read(
         self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[list[int], AttentionWords]]:
-        if self.beam > 1 or self.force_target:
+        if self.beam > 1 or self.force_target or self.all_weights:
             for batch in batches:
                 src_tokens = batch["net_input"]["src_tokens"]
                 hypotheses = self._given_hypotheses(model, batch)
@@ -178,7 +181,10 @@ class DatasetExtraction:
             yield indices[number], words
 
     def _given_hypotheses(self, model: FairseqEncoderDecoderModel, batch: dict[str, Any]) -> torch.Tensor:
-        """Hypotheses to be read that are not Algorithm 1's, without ``</s>``: int64 ``(B, J)``."""
+        """Hypotheses that are read when they are whole, without ``</s>``: int64 ``(B, J)``."""
+        if self.beam == 1 and not self.force_target:
+            src_tokens = batch["net_input"]["src_tokens"]
+            return extract_attention_words(model, src_tokens, layer=self.layer, heads=self.heads).hypotheses
         dictionary = self.dataset.tgt_dict
         if self.force_target:
             return batch["target"].masked_fill(batch["target"].eq(dictionary.eos()), dictionary.pad())

@@ -12,9 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, Any
 
 from fairseq.data import Dictionary
 
@@ -52,6 +52,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force-target", action="store_true", help="with --format: read the target side, not what is generated"
     )
+    parser.add_argument(
+        "--all-weights", action="store_true", help="with --format jsonl: the whole attention, to be plotted"
+    )
     parser.add_argument("--output", help="file to print to; default: standard output")
     parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
     parser.add_argument("--fp16", action="store_true", help="half precision, as training with --fp16 has it")
@@ -75,6 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--format prints the whole data set: leave --num-shards out, and run it when all have finished")
     if arguments.output and not arguments.format:
         raise IELError("--output: nothing is printed without --format")
+    if arguments.all_weights and arguments.format != "jsonl":
+        raise IELError("--all-weights: only --format jsonl has room for them")
     if (arguments.beam > 1 or arguments.force_target) and not arguments.format:
         raise IELError("--beam and --force-target are for analysis, and not stored: print the result with --format")
     if arguments.beam < 1 or (arguments.beam > 1 and arguments.force_target):
@@ -122,6 +127,7 @@ def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
         log_interval=arguments.log_interval,
         beam=arguments.beam,
         force_target=arguments.force_target,
+        all_weights=arguments.all_weights,
     )
 
 
@@ -130,12 +136,14 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str) -> Iterator[st
     dataset = extraction.dataset
     if kind != "jsonl" and extraction.beam == 1 and not extraction.force_target:  # all that is needed is stored
         for index, positions in enumerate(extraction.store(stores).fill(extraction.positions)):
-            yield _line(kind, dataset, index, positions.tolist(), [], [])
+            yield _line(kind, dataset, index, positions.tolist())
         return
     for sentences in shards_of(len(dataset)):
         lines = [""] * len(sentences)
         for indices, words in extraction.batches(sentences):
-            rows = zip(*(tensor.tolist() for tensor in (words.positions, words.hypotheses, words.scores)), strict=True)
+            tensors = [words.positions, words.hypotheses, words.scores]
+            tensors += [] if words.attention is None else [words.attention]
+            rows = zip(*(tensor.tolist() for tensor in tensors), strict=True)
             for index, count, row in zip(indices, words.lengths.tolist(), rows, strict=True):
                 lines[index - sentences.start] = _line(kind, dataset, index, *(values[:count] for values in row))
         yield from lines
@@ -146,8 +154,9 @@ def _line(
     dataset: CompleteLanguagePairDataset,
     index: int,
     positions: list[int],
-    hypothesis: list[int],
-    scores: list[float],
+    hypothesis: Sequence[int] = (),
+    scores: Sequence[float] = (),
+    attention: Sequence[Sequence[float]] | None = None,
 ) -> str:
     if kind == "pharaoh":
         return " ".join(f"{position - 1}-{j}" for j, position in enumerate(positions))
@@ -155,20 +164,20 @@ def _line(
     words = [source[position - 1] for position in positions]
     if kind == "text":
         return " ".join([*source, *words])
-    return json.dumps(
-        {
-            "id": index,
-            "source": source,
-            "hypothesis": _symbols(dataset.tgt_dict, hypothesis),
-            "attention_words": words,
-            "positions": positions,
-            "scores": [round(score, 6) for score in scores],
-        },
-        ensure_ascii=False,
-    )
+    found: dict[str, Any] = {
+        "id": index,
+        "source": source,
+        "hypothesis": _symbols(dataset.tgt_dict, hypothesis),
+        "attention_words": words,
+        "positions": positions,
+        "scores": [round(score, 6) for score in scores],
+    }
+    if attention is not None:
+        found["attention"] = [[round(weight, 4) for weight in row[: len(source) + 1]] for row in attention]
+    return json.dumps(found, ensure_ascii=False)
 
 
-def _symbols(dictionary: Dictionary, tokens: list[int]) -> list[str]:
+def _symbols(dictionary: Dictionary, tokens: Sequence[int]) -> list[str]:
     return [dictionary[token] for token in tokens]
 
 

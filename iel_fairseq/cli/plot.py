@@ -2,9 +2,11 @@
 
     iel plot noise runs/ablation.multi30k/ablation.json --output noise.png
     iel plot bootstrap SAVE-DIR --output bootstrapping.png
+    iel extract DATA-BIN --path model.pt --format jsonl --all-weights | iel plot attention - --output attention.html
 
 noise: BLEU against the share of random attention words, from what examples/ablation/run.sh writes. bootstrap: the
-validation score over the rounds of a training with --bootstrap-rounds, from its save directory.
+validation score over the rounds of a training with --bootstrap-rounds, from its save directory. attention: heat map
+of source against hypothesis, attention words framed, and x' with its positions; .html, a page of all sentences.
 """
 
 from __future__ import annotations
@@ -12,11 +14,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sys
+from contextlib import nullcontext
 
 from fairseq import checkpoint_utils
 
 from iel_fairseq.bootstrapping import Record
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import whole_file
+from iel_fairseq.readings import read_readings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bootstrap.add_argument("--baseline", metavar="SCORE", type=float, help="validation score of the baseline")
     bootstrap.add_argument("--control", metavar="SAVE-DIR", help="that of a control with the same validation score")
     bootstrap.set_defaults(figure=_bootstrap)
-    for kind in (noise, bootstrap):
-        kind.add_argument("--output", required=True, help="picture to write: .png, .pdf or .svg")
+    attention = kinds.add_parser(
+        "attention", help="what a model looked at, as heat map or page (paper, figures 1 and 2)"
+    )
+    attention.add_argument(
+        "readings", metavar="READINGS.jsonl", help="what iel extract --format jsonl prints; -: standard input"
+    )
+    attention.add_argument(
+        "--sentence", type=int, default=1, help="which is drawn in a picture, from 1; default: %(default)s"
+    )
+    attention.add_argument("--remove-bpe", action="store_true", help="join pieces of words to words")
+    attention.set_defaults(figure=_attention)
+    for kind in (noise, bootstrap, attention):
+        kind.add_argument("--output", required=True, help="picture to write: .png, .pdf or .svg; attention also .html")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -41,9 +58,33 @@ def run(arguments: argparse.Namespace) -> None:
     """
     figure = arguments.figure(arguments)
     try:
-        figure.savefig(arguments.output, dpi=150)
+        if isinstance(figure, str):
+            with whole_file(arguments.output) as file:
+                file.write(figure)
+        else:
+            figure.savefig(arguments.output, dpi=150)
     except (OSError, ValueError) as error:
         raise IELError(f"{arguments.output}: cannot be written ({error})") from error
+
+
+def _attention(arguments: argparse.Namespace):
+    from iel_fairseq.attention_plots import attention_figure, attention_page
+
+    path = arguments.readings
+    try:
+        with nullcontext(sys.stdin) if path == "-" else open(path, encoding="utf-8") as file:
+            readings = read_readings(file, path)
+    except OSError as error:
+        raise IELError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise IELError(f"{path}: not UTF-8 text ({error.reason})") from error
+    if arguments.remove_bpe:
+        readings = [reading.joined() for reading in readings]
+    if arguments.output.endswith(".html"):
+        return attention_page(readings)
+    if not 1 <= arguments.sentence <= len(readings):
+        raise IELError(f"--sentence {arguments.sentence}: {path} has the sentences 1 to {len(readings)}")
+    return attention_figure(readings[arguments.sentence - 1])
 
 
 def _noise(arguments: argparse.Namespace):

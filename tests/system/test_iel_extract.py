@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 
+import numpy as np
 import pytest
 from commands import BIN, IEL, MODELS, run, train
 from conftest import known_pairs
@@ -70,6 +71,18 @@ def test_hypotheses_that_are_not_greedy_can_be_read(data, baseline, tmp_path):
     assert not (tmp_path / "store").exists()  # no store holds what is not Algorithm 1's
 
 
+def test_all_weights_are_those_whose_highest_are_found(data, baseline, tmp_path):
+    greedy = [json.loads(line) for line in printed(data, baseline, tmp_path, "jsonl")]
+    whole = [json.loads(line) for line in printed(data, baseline, tmp_path, "jsonl", "--all-weights")]
+    for record, expected in zip(whole, greedy, strict=True):
+        attention = np.array(record.pop("attention"))
+        assert attention.shape == (len(record["positions"]), len(record["source"]) + 1)  # </s> is looked at, too
+        assert attention.sum(axis=1) == pytest.approx(1, abs=1e-3)
+        assert (attention[:, :-1].argmax(axis=1) + 1).tolist() == record["positions"]
+        assert record.pop("scores") == pytest.approx(expected.pop("scores"), abs=1e-4)
+        assert record == expected
+
+
 def test_each_precision_has_a_store_of_its_own(data, baseline, tmp_path):
     full = printed(data, baseline, tmp_path, "pharaoh", "--attn-store", tmp_path / "store")
     half = printed(data, baseline, tmp_path, "pharaoh", "--attn-store", tmp_path / "store", "--bf16")
@@ -106,6 +119,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(data, baseline, tmp_path)
         (("--num-shards", 2, "--shard-id", 2), "--shard-id 2: with --num-shards 2 it is 0 to 1"),
         (("--num-shards", 2, "--format", "text"), "--format prints the whole data set"),
         (("--output", "file"), "--output: nothing is printed without --format"),
+        (("--all-weights", "--format", "text"), "--all-weights: only --format jsonl has room for them"),
         (("--beam", 5), "--beam and --force-target are for analysis, and not stored"),
         (("--beam", 0, "--format", "text"), "--beam 0: it is at least 1"),
         (("--beam", 2, "--force-target", "--format", "text"), "--beam 2: it is at least 1, and 1 with --force-target"),

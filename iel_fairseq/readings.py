@@ -1,0 +1,115 @@
+"""What a model looked at while it generated: one sentence, as ``iel extract --format jsonl`` prints it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from iel_fairseq.errors import IELError
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a model looked at while it generated a hypothesis.
+
+    Attributes:
+        source: x, without ``</s>``
+        hypothesis: what was generated, without ``</s>``
+        positions: for each word of the hypothesis the 1-based positions of its attention words; one, unless pieces of
+            words have been joined
+        attention: float ``(hypothesis, source + 1)``, the last column for ``</s>``; None when only positions are known
+    """
+
+    source: Sequence[str]
+    hypothesis: Sequence[str]
+    positions: Sequence[Sequence[int]]
+    attention: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Reading:
+        """Read one line of what ``iel extract --format jsonl`` prints.
+
+        Raises:
+            ValueError: it is something else
+        """
+        try:
+            reading = cls(values["source"], values["hypothesis"], [[position] for position in values["positions"]])
+            weights = values.get("attention")
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"no {error}") from error
+        columns, rows = len(reading.source), len(reading.hypothesis)
+        if len(reading.positions) != rows or any(not 1 <= at <= columns for [at] in reading.positions):
+            raise ValueError("positions that are not in the source")
+        if weights is None:
+            return reading
+        attention = np.asarray(weights, dtype=float).reshape(-1, columns + 1)
+        if len(attention) != rows:
+            raise ValueError("attention of another shape than source and hypothesis have")
+        return replace(reading, attention=attention)
+
+    @property
+    def enhanced(self) -> tuple[list[str], list[int]]:
+        """x' without ``</s>`` and its positions p' (paper, Algorithm 3 and figure 2)."""
+        at = [*range(1, len(self.source) + 1), *(position for places in self.positions for position in places)]
+        return [self.source[position - 1] for position in at], at
+
+    def joined(self) -> Reading:
+        """The same in whole words, BPE's ``@@`` undone: source pieces add up, those of the hypothesis are averaged."""
+        columns, rows = _words(self.source), _words(self.hypothesis)
+        word_at = {piece: number for number, word in enumerate(columns, start=1) for piece in word}
+        positions = [
+            list(dict.fromkeys(word_at[position - 1] for row in word for position in self.positions[row]))
+            for word in rows
+        ]
+        attention = None
+        if self.attention is not None:
+            by_word = [self.attention[:, word].sum(axis=1) for word in [*columns, [len(self.source)]]]
+            attention = np.array([np.stack(by_word, axis=1)[word].mean(axis=0) for word in rows])
+        return Reading(
+            [_joined(self.source, word) for word in columns],
+            [_joined(self.hypothesis, word) for word in rows],
+            positions,
+            attention,
+        )
+
+
+def _words(pieces: Sequence[str]) -> list[list[int]]:
+    """Which pieces make up each word."""
+    words: list[list[int]] = []
+    goes_on = False
+    for index, piece in enumerate(pieces):
+        if goes_on:
+            words[-1].append(index)
+        else:
+            words.append([index])
+        goes_on = piece.endswith("@@")
+    return words
+
+
+def _joined(pieces: Sequence[str], word: Sequence[int]) -> str:
+    return "".join(pieces[index].removesuffix("@@") for index in word)
+
+
+def read_readings(lines: Iterable[str], name: str) -> list[Reading]:
+    """The readings in lines of JSON.
+
+    Args:
+        lines: as ``iel extract --format jsonl`` prints them
+        name: of where they come from, for messages
+
+    Raises:
+        IELError: a line is something else, or there is none
+    """
+    readings = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            readings.append(Reading.of(json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise IELError(f"{name}, line {number}: not what iel extract --format jsonl prints ({error})") from error
+    if not readings:
+        raise IELError(f"{name}: holds no sentences")
+    return readings

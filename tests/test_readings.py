@@ -1,0 +1,72 @@
+"""What a model looked at, read back from lines of JSON, and in whole words."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from iel_fairseq.errors import IELError
+from iel_fairseq.readings import Reading, read_readings
+
+LINE = {
+    "id": 0,
+    "source": ["ter@@", "rier", "court"],
+    "hypothesis": ["a", "dog", "run@@", "s"],
+    "attention_words": ["rier", "rier", "court", "ter@@"],
+    "positions": [2, 2, 3, 1],
+    "scores": [0.5, 0.6, 0.7, 0.4],
+    "attention": [[0.2, 0.5, 0.2, 0.1], [0.3, 0.6, 0.1, 0.0], [0.1, 0.1, 0.7, 0.1], [0.4, 0.3, 0.1, 0.2]],
+}
+
+
+def test_enhanced_source_and_positions():
+    """Lines 6 and 7, for the eye."""
+    words, positions = Reading.of(LINE).enhanced
+    assert words == ["ter@@", "rier", "court", "rier", "rier", "court", "ter@@"]
+    assert positions == [1, 2, 3, 2, 2, 3, 1]
+
+
+def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_averaged():
+    joined = Reading.of(LINE).joined()
+    assert joined.source == ["terrier", "court"]
+    assert joined.hypothesis == ["a", "dog", "runs"]
+    assert joined.positions == [[1], [1], [2, 1]]
+    assert joined.attention == pytest.approx(np.array([[0.7, 0.2, 0.1], [0.9, 0.1, 0.0], [0.45, 0.4, 0.15]]))
+    assert joined.enhanced == (["terrier", "court", "terrier", "terrier", "court", "terrier"], [1, 2, 1, 1, 2, 1])
+
+
+def test_positions_alone_and_empty_sentences():
+    plain = Reading.of({key: LINE[key] for key in ("source", "hypothesis", "positions")})
+    assert plain.attention is None
+    assert plain.joined().positions == [[1], [1], [2, 1]]
+    empty = Reading.of({"source": [], "hypothesis": [], "positions": [], "attention": []})
+    assert empty.attention.shape == (0, 1)
+    assert empty.joined().enhanced == ([], [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "[]",
+        "{}",
+        "{",
+        json.dumps({**LINE, "positions": [2, 2, 3]}),
+        json.dumps({**LINE, "positions": [2, 2, 4, 1]}),
+        json.dumps({**LINE, "positions": [2, 2, 0, 1]}),
+        json.dumps({**LINE, "positions": ["2", 2, 1, 1]}),
+        json.dumps({**LINE, "attention": LINE["attention"][:2]}),
+        json.dumps({**LINE, "attention": [[1, 2], [3, 4]]}),
+    ],
+)
+def test_anything_else_is_one_line_that_names_it(line):
+    with pytest.raises(IELError, match=r"^words\.jsonl, line 2: not what iel extract --format jsonl prints") as caught:
+        read_readings([json.dumps(LINE), line], "words.jsonl")
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_is_one_line():
+    with pytest.raises(IELError, match=r"words\.jsonl: holds no sentences"):
+        read_readings([], "words.jsonl")
