@@ -20,8 +20,8 @@ Numbered: TypeAlias = Iterator[tuple[int, str]]
 def numbered_lines(path: str) -> Numbered:
     """The lines of a text file in UTF-8; ``.gz`` and ``.xz`` are unpacked on the way.
 
-    Only ``\\n`` and ``\\r\\n`` end a line, as for the tools that aligned the files: other characters that Unicode counts
-    as line ends are part of the sentence.
+    Only ``\\n`` and ``\\r\\n`` end a line, as for the tools that aligned the files: other characters that Unicode
+    counts as line ends are part of the sentence.
 
     Raises:
         IELError: the file cannot be read, or a line is not UTF-8
@@ -60,13 +60,11 @@ def aligned(source: str, target: str, read: Callable[[str], Numbered] = numbered
     Raises:
         IELError: one file has more sentences than the other, or as *read*
     """
-    number = 0
-    for left, right in zip_longest(read(source), read(target)):
+    for number, (left, right) in enumerate(zip_longest(read(source), read(target))):
         if left is None or right is None:
             longer, shorter, (line, _) = (target, source, right) if left is None else (source, target, left)
             raise IELError(
                 f"{longer}, line {line}: no translation, {shorter} ends after {number:,} sentences; "
                 f"the files must be aligned line by line"
             )
-        number += 1
         yield left[1], right[1]

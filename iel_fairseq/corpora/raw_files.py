@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -12,7 +13,8 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
@@ -95,25 +97,25 @@ class RawFiles:
 def _unpack(archive: str, name: str, path: str) -> None:
     logger.info(f"{archive}: unpacking {name}")
     try:
-        if archive.endswith(".zip"):
-            with zipfile.ZipFile(archive) as members, members.open(name) as member, whole_file(path, "wb") as file:
-                _copy(member, file)
-            return
-        with tarfile.open(archive) as members:
-            # ./NAME in some archives, NAME in others
-            found = next((member for member in members if os.path.normpath(member.name) == name), None)
-            member = None if found is None else members.extractfile(found)
-            if member is None:
-                raise KeyError(name)
-            with closing(member), whole_file(path, "wb") as file:
-                _copy(member, file)
+        with _member(archive, name) as member, whole_file(path, "wb") as file:
+            shutil.copyfileobj(member, file, BLOCK)
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, KeyError) as error:
         raise IELError(f"{archive}: {name} cannot be unpacked ({error}); remove the file, and start again") from error
 
 
-def _copy(source: IO[bytes], destination: IO[bytes]) -> None:
-    while block := source.read(BLOCK):
-        destination.write(block)
+@contextmanager
+def _member(archive: str, name: str) -> Iterator[IO[bytes]]:
+    if archive.endswith(".zip"):
+        with zipfile.ZipFile(archive) as files, files.open(name) as member:
+            yield member
+        return
+    with tarfile.open(archive) as members:
+        for found in members:
+            # ./NAME in some archives, NAME in others
+            if os.path.normpath(found.name) == name and (packed := members.extractfile(found)) is not None:
+                yield packed
+                return
+        raise KeyError(f"no {name} in it")
 
 
 def fetch(address: Address, path: str) -> None:

@@ -1,4 +1,4 @@
-"""WMT'14 German-English: Europarl v7, Common Crawl and News Commentary v9; newstest2013 for validation, 2014 for test."""
+"""WMT'14 German-English: Europarl v7, Common Crawl, News Commentary v9; newstest2013 and 2014 for valid and test."""
 
 from __future__ import annotations
 
