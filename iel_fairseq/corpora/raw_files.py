@@ -65,6 +65,7 @@ class RawFiles:
             return source
         path = os.path.join(self.folder, os.path.basename(name))
         if not os.path.exists(path):
+            os.makedirs(self.folder, exist_ok=True)
             _unpack(source, name, path)
         return path
 

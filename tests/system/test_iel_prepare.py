@@ -219,7 +219,11 @@ def spoiled(text: Path, folder: Path, file: str, spoil) -> list[str]:
     ("file", "spoil", "message"),
     [
         ("train.fr", lambda b: b.replace(b"Marie dit", b"Marie \xe9tait"), r"train\.fr, line 5: not UTF-8 \(byte 7 is"),
-        ("train.en", lambda b: b + b"More.\n", r"train\.en, line 9: no translation, .*train\.fr ends after 8 sentences"),
+        (
+            "train.en",
+            lambda b: b + b"More.\n",
+            r"train\.en, line 9: no translation, .*train\.fr ends after 8 sentences",
+        ),
         ("valid.fr", lambda b: b"", r"valid\.en, line 1: no translation, .*valid\.fr ends after 0 sentences"),
     ],
 )
