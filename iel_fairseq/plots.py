@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from iel_fairseq.bootstrapping import Record
+from iel_fairseq.runs import Curve
 
 REFERENCES = {"baseline": ("0.45", ":"), "control": ("C1", "--")}
 """Systems that are drawn as horizontal lines: colour and style."""
@@ -97,4 +98,24 @@ def bootstrapping_figure(record: Record, control: float | None = None) -> Figure
     below.set_ylabel("new words, %")
     below.set_xlabel("round")
     below.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def training_figure(curves: Mapping[str, Curve], title: str) -> Figure:
+    """Validation loss over the updates of training, those of the baseline included.
+
+    Args:
+        curves: of each system, by its name
+        title: of the figure
+    """
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    panel = figure.subplots()
+    for name, curve in curves.items():
+        style = "-" if name == "baseline" else REFERENCES.get(name, ("", ".-"))[1]
+        panel.plot([updates for updates, _ in curve], [loss for _, loss in curve], style, label=name)
+    panel.set_title(title, fontsize=10)
+    panel.set_xlabel("updates")
+    panel.set_ylabel("validation loss")
+    panel.grid(alpha=0.3)
+    panel.legend(fontsize=8)
     return figure

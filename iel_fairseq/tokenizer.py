@@ -8,11 +8,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from fairseq.data.encoders import register_tokenizer
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import MISSING
 
+from iel_fairseq.moses_text import MosesText
 from iel_fairseq.prepared_folder import PreparedFolder
 
 
@@ -26,9 +28,20 @@ class PreparedTokenizer:
     """Tokenises and truecases the source language; detruecases and detokenises the target language."""
 
     def __init__(self, cfg: PreparedTokenizerConfig):
-        prepared = PreparedFolder.read(cfg.prepared_data)
-        self._source = prepared.text(prepared.source_lang)
-        self._target = prepared.text(prepared.target_lang)
+        # Read when it is needed: a checkpoint trained with it can be loaded where the folder is not.
+        self._folder = cfg.prepared_data
+
+    @cached_property
+    def _prepared(self) -> PreparedFolder:
+        return PreparedFolder.read(self._folder)
+
+    @cached_property
+    def _source(self) -> MosesText:
+        return self._prepared.text(self._prepared.source_lang)
+
+    @cached_property
+    def _target(self) -> MosesText:
+        return self._prepared.text(self._prepared.target_lang)
 
     def encode(self, x: str) -> str:
         return self._source.encode(x)
