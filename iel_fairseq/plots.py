@@ -105,17 +105,19 @@ def training_figure(curves: Mapping[str, Curve], title: str) -> Figure:
     """Validation loss over the updates of training, those of the baseline included.
 
     Args:
-        curves: of each system, by its name
+        curves: of each system, by its name; on the left all of them, on the right those that go on from the baseline
         title: of the figure
     """
-    figure = Figure(figsize=(6.5, 4), layout="constrained")
-    panel = figure.subplots()
-    for name, curve in curves.items():
-        style = "-" if name == "baseline" else REFERENCES.get(name, ("", ".-"))[1]
-        panel.plot([updates for updates, _ in curve], [loss for _, loss in curve], style, label=name)
-    panel.set_title(title, fontsize=10)
-    panel.set_xlabel("updates")
-    panel.set_ylabel("validation loss")
-    panel.grid(alpha=0.3)
-    panel.legend(fontsize=8)
+    further = {name: curve for name, curve in curves.items() if name != "baseline"}
+    panels = [curves, further] if further and further != curves else [curves]
+    figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
+    for panel, drawn in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for name, curve in drawn.items():
+            line = ([updates for updates, _ in curve], [loss for _, loss in curve])
+            panel.plot(*line, ".-", color=f"C{list(curves).index(name)}", label=name)
+        panel.set_xlabel("updates")
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+    figure.axes[0].set_ylabel("validation loss")
+    figure.suptitle(title, fontsize=10)
     return figure
