@@ -63,11 +63,12 @@ def score_run(
     for model, finished in run.architectures().items():
         if models is not None and model not in models:
             continue
-        chosen = [system for system in finished if systems is None or system.name in systems]
+        there = [system.name for system in finished]
+        wanted = there if systems is None else [*systems, *([control] if control else [])]
+        if absent := [name for name in wanted if name not in there]:
+            raise IELError(f"{run.folder / model}: no finished system {absent[0]}; there are {', '.join(there)}")
+        chosen = [system for system in finished if system.name in wanted]
         names = [system.name for system in chosen]
-        absent = [name for name in [*(systems or []), *([control] if control else [])] if name not in names]
-        if absent:
-            raise IELError(f"{run.folder / model}: no finished system {absent[0]}; there are {', '.join(names)}")
         controls = {system.name: control or control_of(system.name, names) for system in chosen}
         own: list[Result] = []
         for against in dict.fromkeys(controls.values()):
