@@ -13,7 +13,7 @@ import logging
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,17 @@ Curve = list[tuple[int, float]]
 """Validation loss by number of updates."""
 
 
+@cache
+def _what_a_checkpoint_says(path: str, changed: int) -> dict[str, Any]:
+    """A checkpoint without its weights, of which the number is kept; read once for each *changed*, its time."""
+    from fairseq import checkpoint_utils
+
+    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    state["parameters"] = sum(weights.numel() for weights in state.pop("model").values())
+    state.pop("last_optimizer_state", None)
+    return state
+
+
 @dataclass(frozen=True)
 class System:
     """One trained system.
@@ -42,15 +53,10 @@ class System:
     name: str
     folder: Path
 
-    @cached_property
+    @property
     def _state(self) -> dict[str, Any]:
-        """What its best checkpoint says, without the weights."""
-        from fairseq import checkpoint_utils
-
-        state = checkpoint_utils.load_checkpoint_to_cpu(str(self.folder / "checkpoint_best.pt"))
-        state["parameters"] = sum(weights.numel() for weights in state.pop("model").values())
-        state.pop("last_optimizer_state", None)
-        return state
+        path = self.folder / "checkpoint_best.pt"
+        return _what_a_checkpoint_says(str(path), path.stat().st_mtime_ns if path.exists() else 0)
 
     @property
     def parameters(self) -> int:

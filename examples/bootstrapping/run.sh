@@ -2,9 +2,9 @@
 # Bootstrapping (the paper's section 4.3): round after round, the best model so far reads the attention words on which
 # it is fine-tuned. The control has as many epochs on the plain source; both choose their checkpoint by BLEU.
 #
-#   RAW=folder examples/bootstrapping/run.sh                       on Multi30k, five rounds
-#   RAW=folder ROUNDS=20 ARCHS=fconv examples/bootstrapping/run.sh
-#   RECIPE=demo examples/bootstrapping/run.sh                      on another recipe's data and models
+#   examples/bootstrapping/run.sh                        on Multi30k, five rounds
+#   ROUNDS=20 ARCHS=fconv examples/bootstrapping/run.sh
+#   RECIPE=demo examples/bootstrapping/run.sh            on another recipe's data and models
 #
 # With WORK the folder of a recipe that has run, its data and baseline are used.
 set -euo pipefail
