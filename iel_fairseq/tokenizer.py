@@ -5,8 +5,6 @@
         --bpe subword_nmt --bpe-codes DATA-BIN/codes ...
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,6 +18,7 @@ from iel_fairseq.prepared_folder import PreparedFolder
 
 @dataclass
 class PreparedTokenizerConfig(FairseqDataclass):
+    # fairseq reads the type itself: its name alone, as "from __future__ import annotations" leaves it, will not do.
     prepared_data: str = field(default=MISSING, metadata={"help": "data folder that iel prepare made"})
 
 

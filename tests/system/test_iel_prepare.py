@@ -11,7 +11,8 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from commands import BIN, CPU
+from commands import BIN, CPU, MODELS, PLAIN, run
+from commands import lines as output_lines
 from fairseq.data import Dictionary, data_utils, encoders
 
 from iel_fairseq import cli, preparation
@@ -258,3 +259,36 @@ def test_a_folder_that_it_did_not_make_is_left_alone(text, tmp_path):
     with pytest.raises(IELError, match=r"preparation\.json: cannot be read .*iel prepare makes it"):
         PreparedFolder.read(str(tmp_path / "data-bin"))
     assert [path.name for path in tmp_path.iterdir()] == ["data-bin"]
+
+
+def test_fairseqs_commands_score_and_write_raw_text(prepared, tmp_path):
+    data = prepared / "data-bin"
+    detokenise = json.dumps({"prepared_data": str(data)})
+    options = (*PLAIN, *MODELS["transformer"], "-s", "fr", "-t", "en", "--max-epoch", 1, "--cpu", "--max-tokens", 1000)
+    scored = ("--eval-bleu", "--eval-bleu-args", '{"beam": 1, "max_len_b": 3}', "--eval-bleu-detok", "prepared")
+    log = run(
+        *("fairseq-train", data, *options, *scored, "--eval-bleu-detok-args", detokenise, "--eval-bleu-remove-bpe"),
+        *("--criterion", "cross_entropy", "--save-dir", tmp_path, "--no-epoch-checkpoints"),
+    )
+    assert "best_bleu" in log or "| bleu " in log
+    raw = ("--tokenizer", "prepared", "--prepared-data", data, "--bpe", "subword_nmt", "--bpe-codes", data / "codes")
+    output = run(
+        *(
+            "fairseq-interactive",
+            data,
+            *PLAIN,
+            "-s",
+            "fr",
+            "-t",
+            "en",
+            "--cpu",
+            "--path",
+            tmp_path / "checkpoint_last.pt",
+        ),
+        *(*raw, "--max-len-b", 3, "--beam", 1),
+        stdin="L'arc-en-ciel\n",
+    )
+    source = " ".join(output_lines(output, "S")[0][0].replace("@@ ", "").split())
+    assert source == "L&apos; arc @-@ en @-@ ciel"
+    written, detokenised = (output_lines(output, letter)[0][1] for letter in ("H", "D"))
+    assert detokenised == PreparedFolder.read(str(data)).text("en").decode(f"{written} ".replace("@@ ", ""))
