@@ -13,13 +13,13 @@ import argparse
 import os
 from typing import Any
 
+from iel_fairseq.corpora import CORPORA, corpus_splits
+from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
-
-DATA_SETS = ("homeassistant", "multi30k", "tatoeba", "iwslt17", "wmt14")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", nargs="?", choices=DATA_SETS, metavar="DATASET", help=", ".join(DATA_SETS))
+    parser.add_argument("dataset", nargs="?", choices=list(CORPORA), metavar="DATASET", help=", ".join(CORPORA))
     parser.add_argument("-s", "--source-lang", required=True, help="source language")
     parser.add_argument("-t", "--target-lang", required=True, help="target language")
     parser.add_argument("--destdir", required=True, metavar="DIR", help="folder for everything that is made")
@@ -80,10 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(statistics_table(Preparation(arguments.destdir, _splits(arguments), options, arguments.workers).run()))
 
 
-def _splits(arguments: argparse.Namespace) -> list:
-    from iel_fairseq.corpora import corpus_splits
-    from iel_fairseq.corpora.split import Split
-
+def _splits(arguments: argparse.Namespace) -> list[Split]:
     source, target = arguments.source_lang, arguments.target_lang
     if arguments.dataset is not None:
         downloads = os.path.join(arguments.destdir, "downloads")
