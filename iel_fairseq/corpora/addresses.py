@@ -31,7 +31,8 @@ ADDRESSES: dict[str, dict[str, Address]] = {
     "homeassistant": {
         "homeassistant-2025.4.4-py3-none-any.whl": Address(
             "pip:homeassistant==2025.4.4",
-            sha256="b7970fe3ce3a9d032a3a5dee3cbf71b227e7f23fad14a23855ee252542ef2631",
+            43206054,
+            "b7970fe3ce3a9d032a3a5dee3cbf71b227e7f23fad14a23855ee252542ef2631",
         ),
     },
     "multi30k": {
