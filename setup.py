@@ -30,6 +30,7 @@ setup(
         "sacrebleu>=2.4,<3",
         "sacremoses>=0.1.1,<0.3",
         "subword-nmt==0.3.8",
+        "tqdm>=4.64,<5",
     ],
     extras_require={
         "dev": ["pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff>=0.8,<1", "mypy>=1.13,<3"],

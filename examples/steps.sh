@@ -1,33 +1,40 @@
-# The numbered steps that every recipe shares. A recipe's run.sh sets
+# The numbered steps that every recipe shares. A recipe's run.sh sources this file, sets
 #
 #   SRC TGT              the languages, e.g. fr and en
-#   TESTS                names of the test sets, e.g. "test_2016_flickr test_2017_flickr"
 #   WORK                 the folder for everything that is made
 #   ARCHS                architectures, e.g. "transformer fconv"
+#   TEXT                 words for iel prepare that name the text: a data set, or --trainpref and so on (bash array)
 #   BPE_MERGES           number of joint merge operations
-#   ARCH_MODEL ARCH_TRAIN ARCH_FINETUNE
-#                        fairseq-train options of each ARCH in capitals (bash arrays): of the model, of the
-#                        baseline's training, and of the further training of all other systems, which ends after
-#                        a number of updates (--max-update), the same for the control and the enhanced systems
-#   CONTROL              fairseq-train options that give the control as many sentences an update: attention words
-#                        count as tokens, so that the same --max-tokens holds fewer enhanced sentences than plain
-#   raw_text             a function that writes $WORK/raw/{train,valid,test,test1,...}.{SRC,TGT}
+#   ARCH_MODEL ARCH_TRAIN ARCH_FINETUNE ARCH_CONTROL
+#                        fairseq-train options of each ARCH in capitals (bash arrays; models.sh has them): of the model,
+#                        of the baseline's training, of the further training of all other systems, which ends after
+#                        a number of updates (--max-update), the same for the control and the enhanced systems; and
+#                        those that give the control as many sentences an update: attention words count as tokens,
+#                        so that the same --max-tokens holds fewer enhanced sentences than plain
 #
-# and perhaps SYSTEMS, those that are trained and compared: baseline, control, attention-words,
-# attention-positions; noise-PERCENT-SEED, attention words with their positions, some replaced by random words;
-# mixture-PERCENT, attention words with their positions, some sentences without; self-PERCENT, likewise, and one model
-# serves both passes; bootstrap, ROUNDS rounds of an epoch each; bootstrap-restart, each with a new optimizer;
-# bootstrap-self-PERCENT, rounds of a self-PERCENT; and bootstrap-control, as many epochs on the plain source.
+# and calls recipe. The user may set
 #
-# It then sources this file and calls recipe. Every step writes to a temporary name and renames, and skips what is
-# there already: a second run goes on where the first one stopped.
+#   RAW                  folder that holds the data set's files; without it they are downloaded
+#   PREPARE              further options of iel prepare, e.g. "--no-truecase --max-ratio 0"
+#   SYSTEMS              those that are trained and compared: baseline, control, attention-words, attention-positions;
+#                        noise-PERCENT-SEED, attention words with their positions, some replaced by random words;
+#                        mixture-PERCENT, attention words with their positions, some sentences without;
+#                        self-PERCENT, likewise, and one model serves both passes; bootstrap, ROUNDS rounds of an epoch
+#                        each; bootstrap-restart, each with a new optimizer; bootstrap-self-PERCENT, rounds of a
+#                        self-PERCENT; bootstrap-control, as many epochs on the plain source
+#   SEED                 of all trainings
+#   TRAIN                the command that trains, e.g. "torchrun --nproc_per_node 4 $(which fairseq-train)"
+#
+# Every step writes to a temporary name and renames, and skips what is there already: a second run goes on where the
+# first one stopped.
 
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 IEL=$(dirname "$examples")/iel_fairseq
 export PYTHONPATH="$(dirname "$examples")${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
 SEED=${SEED:-1}
-CPUS=$(nproc)
+TRAIN=${TRAIN:-fairseq-train}
+source "$examples/models.sh"
 DEVICE=(--cpu)
 if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then DEVICE=(); fi
 # Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.
@@ -36,34 +43,35 @@ ENHANCED=(--user-dir "$IEL" --task attn_enhanced_translation)
 RESULTS=${RESULTS:-results}     # name of the table
 REFERENCE=${REFERENCE:-control} # with which its systems are compared
 ROUNDS=${ROUNDS:-5}
-BY_BLEU=(
-  --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe --eval-bleu-detok moses
-  --best-checkpoint-metric bleu --maximize-best-checkpoint-metric
-)
 SYSTEMS=${SYSTEMS:-baseline control attention-words attention-positions}
 
 recipe() {
   local arch split system
-  say "1. raw text"
-  raw_text
-  say "2. prepare: Moses tokeniser, $BPE_MERGES joint BPE merges, binarise"
+  # Options of training by BLEU: of raw text, as the results are.
+  BY_BLEU=(
+    --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe
+    --eval-bleu-detok prepared --eval-bleu-detok-args "{\"prepared_data\": \"$(realpath -m "$WORK")/data-bin\"}"
+    --best-checkpoint-metric bleu --maximize-best-checkpoint-metric
+  )
+  say "1. prepare: Moses tokeniser and truecaser, $BPE_MERGES joint BPE merges, binarise"
   prepare
   for arch in $ARCHS; do
+    local -n CONTROL=${arch^^}_CONTROL
     for system in $SYSTEMS; do
-      say "3. $arch: $system, $(describe "$system")"
+      say "2. $arch: $system, $(describe "$system")"
       train "$arch" "$system"
     done
-    say "4. $arch: translate"
+    say "3. $arch: translate"
     for system in $SYSTEMS; do
       for split in $(splits); do
         once "$WORK/$arch/$system/$split.$TGT" translate "$arch" "$system" "$split"
       done
     done
   done
-  say "5. results"
-  # shellcheck disable=SC2046,SC2086
-  python "$examples/results.py" "$WORK" --source "$SRC" --target "$TGT" --archs $ARCHS --systems $SYSTEMS \
-    --splits $(splits) --names valid $TESTS --reference "$REFERENCE" --json "$WORK/$RESULTS.json" | tee "$WORK/$RESULTS.md"
+  say "4. results"
+  # shellcheck disable=SC2086
+  iel report "$WORK" --models $ARCHS --systems $SYSTEMS --control "$REFERENCE" --output "$WORK/$RESULTS"
+  say "$WORK/$RESULTS.html"
 }
 
 describe() {
@@ -96,11 +104,9 @@ say() { printf '\n=== %s\n' "$*" >&2; }
 
 # fairseq's names for the sets that are translated: valid test test1 test2 ...
 splits() {
-  local i=0
-  echo valid
-  for _ in $TESTS; do
-    echo "test$([ $i -eq 0 ] || echo $i)"
-    i=$((i + 1))
+  local path
+  for path in "$WORK"/data-bin/{valid,test,test?}."$SRC-$TGT.$TGT".idx; do
+    if [ -e "$path" ]; then basename "$path" ".$SRC-$TGT.$TGT.idx"; fi
   done
 }
 
@@ -114,33 +120,12 @@ once() {
   mv "$output.part" "$output"
 }
 
-# $WORK/raw/SPLIT.LANG -> $WORK/tok/SPLIT.LANG -> $WORK/bpe/SPLIT.LANG -> $WORK/data-bin
+# raw text -> $WORK/data-bin; the statistics of what was made are printed
 prepare() {
-  local split lang
-  for lang in $SRC $TGT; do
-    for split in train $(splits); do
-      once "$WORK/tok/$split.$lang" moses "$lang" "$WORK/raw/$split.$lang"
-    done
-  done
-  once "$WORK/bpe/codes" learn_bpe
-  for lang in $SRC $TGT; do
-    for split in train $(splits); do
-      once "$WORK/bpe/$split.$lang" subword-nmt apply-bpe -c "$WORK/bpe/codes" -i "$WORK/tok/$split.$lang"
-    done
-  done
-  if [ ! -d "$WORK/data-bin" ]; then
-    rm -rf "$WORK/data-bin.part"
-    fairseq-preprocess --source-lang "$SRC" --target-lang "$TGT" --joined-dictionary --workers "$CPUS" \
-      --trainpref "$WORK/bpe/train" --validpref "$WORK/bpe/valid" \
-      --testpref "$(splits | grep -v valid | sed "s|^|$WORK/bpe/|" | paste -sd,)" \
-      --destdir "$WORK/data-bin.part" >"$WORK/preprocess.log" 2>&1 || { tail -n 20 "$WORK/preprocess.log" >&2; exit 1; }
-    mv "$WORK/data-bin.part" "$WORK/data-bin"
-  fi
+  # shellcheck disable=SC2086
+  iel prepare "${TEXT[@]}" --source-lang "$SRC" --target-lang "$TGT" --destdir "$WORK" --merges "$BPE_MERGES" \
+    ${RAW:+--raw "$RAW"} ${PREPARE:-}
 }
-
-moses() { sacremoses -q -j "$CPUS" -l "$1" tokenize -a <"$2"; }
-
-learn_bpe() { cat "$WORK/tok/train.$SRC" "$WORK/tok/train.$TGT" | subword-nmt learn-bpe -s "$BPE_MERGES"; }
 
 # train ARCH SYSTEM: the best checkpoint, by validation loss, is $WORK/ARCH/SYSTEM/checkpoint_best.pt
 train() {
@@ -170,9 +155,10 @@ train() {
   esac
   if [ -e "$dir/finished" ]; then return; fi
   mkdir -p "$dir"
-  fairseq-train "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${model[@]}" "${options[@]}" \
+  # shellcheck disable=SC2086
+  $TRAIN "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${model[@]}" "${options[@]}" \
     --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --seed "$seed" "${DEVICE[@]}" \
-    --no-epoch-checkpoints --save-dir "$dir" --log-file "$dir/train.log"
+    --no-epoch-checkpoints --save-dir "$dir" 2>&1 | tee -a "$dir/train.log"
   touch "$dir/finished"
 }
 
@@ -186,7 +172,7 @@ translate() {
   esac
   fairseq-generate "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${task[@]}" "${DEVICE[@]}" \
     --path "$WORK/$arch/$system/checkpoint_best.pt" --gen-subset "$split" --beam 5 --max-tokens 4000 \
-    --remove-bpe --tokenizer moses --results-path "$WORK/$arch/$system" >"$WORK/$arch/$system/generate.log" 2>&1 ||
+    --remove-bpe --tokenizer prepared --prepared-data "$WORK/data-bin" --results-path "$WORK/$arch/$system" >"$WORK/$arch/$system/generate.log" 2>&1 ||
     { tail -n 20 "$WORK/$arch/$system/generate.log" >&2; exit 1; }
   grep '^D-' "$WORK/$arch/$system/generate-$split.txt" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3-
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from omegaconf import DictConfig
 from iel_fairseq.attention_words import check_extractor
 from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint, first_difference
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import file_sha256
 
 
 @dataclass(frozen=True)
@@ -38,19 +38,6 @@ class Extractor:
     round: int
 
 
-def file_sha256(path: str) -> str:
-    """SHA-256 of a checkpoint file, in hexadecimal.
-
-    Raises:
-        IELError: there is no such file
-    """
-    try:
-        with open(path, "rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
-
-
 def load_extractor(
     path: str, task: FairseqTask, layer: int | None = None, heads: Sequence[int] | None = None
 ) -> Extractor:
@@ -67,7 +54,10 @@ def load_extractor(
             layer or head; a model without readable attention
     """
     path = os.path.abspath(path)
-    sha256 = file_sha256(path)
+    try:
+        sha256 = file_sha256(path)
+    except OSError as error:
+        raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     cfg = state.get("cfg")
     if cfg is None:

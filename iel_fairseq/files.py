@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,3 +24,24 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
     with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
         yield file
     os.replace(temporary, path)
+
+
+def file_sha256(path: str) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read
+    """
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_lines(path: str) -> list[str]:
+    """The lines of a text file in UTF-8, without line ends; only ``\\n`` ends a line.
+
+    Raises:
+        OSError: it cannot be read
+        UnicodeDecodeError: it is not UTF-8
+    """
+    with open(path, encoding="utf-8", newline="\n") as file:
+        return file.read().removesuffix("\n").split("\n") if os.path.getsize(path) else []

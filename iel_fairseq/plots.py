@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from iel_fairseq.bootstrapping import Record
+from iel_fairseq.runs import Curve
 
 REFERENCES = {"baseline": ("0.45", ":"), "control": ("C1", "--")}
 """Systems that are drawn as horizontal lines: colour and style."""
@@ -98,4 +99,26 @@ def bootstrapping_figure(record: Record, references: Mapping[str, float | None])
     below.set_ylabel("new words, %")
     below.set_xlabel("round")
     below.xaxis.get_major_locator().set_params(integer=True)
+    return figure
+
+
+def training_figure(curves: Mapping[str, Curve], title: str) -> Figure:
+    """Validation loss over the updates of training, those of the baseline included.
+
+    Args:
+        curves: of each system, by its name; on the left all of them, on the right those that go on from the baseline
+        title: of the figure
+    """
+    further = {name: curve for name, curve in curves.items() if name != "baseline"}
+    panels = [curves, further] if further and further != curves else [curves]
+    figure = Figure(figsize=(4.5 * len(panels), 3.6), layout="constrained")
+    for panel, drawn in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+        for name, curve in drawn.items():
+            line = ([updates for updates, _ in curve], [loss for _, loss in curve])
+            panel.plot(*line, ".-", color=f"C{list(curves).index(name)}", label=name)
+        panel.set_xlabel("updates")
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=8)
+    figure.axes[0].set_ylabel("validation loss")
+    figure.suptitle(title, fontsize=10)
     return figure

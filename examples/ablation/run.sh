@@ -2,9 +2,9 @@
 # The paper's ablation (section 6, figure 3): how much of the gain is in the words, and how much in having more input?
 # 0%, 10%, ... 100% of the attention words are replaced by random words of the same source; several seeds each.
 #
-#   RAW=folder examples/ablation/run.sh                                      on Multi30k, all points, three seeds
-#   RAW=folder NOISE="0 50 100" ARCHS=fconv examples/ablation/run.sh         three points
-#   RECIPE=demo examples/ablation/run.sh                                     on another recipe's data and models
+#   examples/ablation/run.sh                                 on Multi30k, all points, three seeds
+#   NOISE="0 50 100" ARCHS=fconv examples/ablation/run.sh    three points
+#   RECIPE=demo examples/ablation/run.sh                     on another recipe's data and models
 #
 # With WORK the folder of a recipe that has run, its data, baseline and control are used.
 set -euo pipefail

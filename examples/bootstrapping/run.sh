@@ -2,9 +2,9 @@
 # Bootstrapping (the paper's section 4.3): round after round, the best model so far reads the attention words on which
 # it is fine-tuned. The control has as many epochs on the plain source; both choose their checkpoint by BLEU.
 #
-#   RAW=folder examples/bootstrapping/run.sh                       on Multi30k, five rounds
-#   RAW=folder ROUNDS=20 ARCHS=fconv examples/bootstrapping/run.sh
-#   RECIPE=demo examples/bootstrapping/run.sh                      on another recipe's data and models
+#   examples/bootstrapping/run.sh                        on Multi30k, five rounds
+#   ROUNDS=20 ARCHS=fconv examples/bootstrapping/run.sh
+#   RECIPE=demo examples/bootstrapping/run.sh            on another recipe's data and models
 #
 # With WORK the folder of a recipe that has run, its data and baseline are used.
 set -euo pipefail
@@ -20,7 +20,8 @@ validation_bleu() {
   if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then device=; fi
   fairseq-validate "$WORK/data-bin" --user-dir "$examples/../iel_fairseq" --task translation $device --path "$1" \
     --required-batch-size-multiple 1 --max-tokens 4000 \
-    --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe --eval-bleu-detok moses 2>&1 |
+    --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe --eval-bleu-detok prepared \
+    --eval-bleu-detok-args "{\"prepared_data\": \"$(realpath "$WORK")/data-bin\"}" 2>&1 |
     sed -n "s/.*valid on 'valid' subset .*| bleu \([0-9.]*\) .*/\1/p"
 }
 

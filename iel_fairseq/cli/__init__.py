@@ -9,9 +9,9 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from iel_fairseq.cli import extract, plot
+from iel_fairseq.cli import extract, plot, prepare, report
 
-SUBCOMMANDS = {"extract": extract, "plot": plot}
+SUBCOMMANDS = {"prepare": prepare, "extract": extract, "report": report, "plot": plot}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

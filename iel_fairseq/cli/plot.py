@@ -17,12 +17,11 @@ import os
 import sys
 from contextlib import nullcontext
 
-from fairseq import checkpoint_utils
-
 from iel_fairseq.bootstrapping import Record
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
 from iel_fairseq.readings import read_readings
+from iel_fairseq.runs import control_score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -103,12 +102,5 @@ def _bootstrap(arguments: argparse.Namespace):
     from iel_fairseq.plots import bootstrapping_figure
 
     record = Record.read(os.path.join(arguments.save_dir, "bootstrapping.json"))
-    control = None
-    if arguments.control is not None:
-        best = os.path.join(arguments.control, "checkpoint_best.pt")
-        state = checkpoint_utils.load_checkpoint_to_cpu(best)
-        metric = state["cfg"]["checkpoint"]["best_checkpoint_metric"]
-        if metric != record.metric:
-            raise IELError(f"{best}: the control's validation score is {metric}, not {record.metric}")
-        control = state["extra_state"]["best"]
+    control = None if arguments.control is None else control_score(arguments.control, record.metric)
     return bootstrapping_figure(record, {"baseline": arguments.baseline, "control": control})

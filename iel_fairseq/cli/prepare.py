@@ -1,0 +1,115 @@
+"""Prepare raw parallel text for training: tokenise, truecase, filter, split into BPE pieces, binarise.
+
+    iel prepare multi30k -s fr -t en --raw FOLDER --destdir runs/multi30k
+    iel prepare -s fr -t en --trainpref corpus/train --validpref corpus/valid --testpref corpus/test --destdir runs/mine
+
+DESTDIR/data-bin becomes fairseq's data folder, which remembers how it was made. Started again after a kill, it goes on
+where it stopped. Prints the statistics of the paper's table 2, which DESTDIR/data-bin/statistics.json holds as well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+from iel_fairseq.corpora import CORPORA, corpus_splits
+from iel_fairseq.corpora.split import Split
+from iel_fairseq.errors import IELError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("dataset", nargs="?", choices=list(CORPORA), metavar="DATASET", help=", ".join(CORPORA))
+    parser.add_argument("-s", "--source-lang", required=True, help="source language")
+    parser.add_argument("-t", "--target-lang", required=True, help="target language")
+    parser.add_argument("--destdir", required=True, metavar="DIR", help="folder for everything that is made")
+    parser.add_argument("--raw", metavar="DIR", help="folder that holds DATASET's files; default: they are downloaded")
+    parser.add_argument("--trainpref", metavar="FP", help="your own data: training text, FP.LANGUAGE[.gz|.xz]")
+    parser.add_argument("--validpref", metavar="FP", help="likewise, for validation")
+    parser.add_argument("--testpref", metavar="FP", help="likewise, test sets, with commas between them")
+    parser.add_argument("--merges", type=int, default=16000, help="BPE merge operations; default: %(default)s")
+    dictionaries = parser.add_mutually_exclusive_group()
+    dictionaries.add_argument(
+        "--joint", action="store_true", default=True, help="merges and dictionary of both languages together: default"
+    )
+    dictionaries.add_argument("--separate", action="store_false", dest="joint", help="of each language for itself")
+    parser.add_argument("--no-truecase", action="store_false", dest="truecase", help="leave case as it is")
+    parser.add_argument(
+        "--max-ratio", type=float, default=1.5, help="drop training pairs with a higher length ratio; 0: none; "
+        "default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-length", type=int, default=175, help="drop training pairs with more words on a side; 0: none; "
+        "default: %(default)s",
+    )  # fmt: skip
+    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes; default: cores")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand.
+
+    Raises:
+        IELError: wrong options, or any problem of the data
+    """
+    from iel_fairseq.pair_work import Options
+    from iel_fairseq.preparation import Preparation
+
+    if (arguments.dataset is None) == (arguments.trainpref is None):
+        raise IELError("name a DATASET, or your own data with --trainpref and --validpref, and not both")
+    if arguments.trainpref is not None and (arguments.validpref is None or arguments.raw is not None):
+        raise IELError("--trainpref goes with --validpref, and without --raw")
+    if arguments.source_lang == arguments.target_lang:
+        raise IELError(f"--source-lang and --target-lang are both {arguments.source_lang}")
+    if arguments.merges < 1:
+        raise IELError(f"--merges {arguments.merges}: it is at least 1")
+    if arguments.workers < 1:
+        raise IELError(f"--workers {arguments.workers}: it is at least 1")
+    if arguments.max_length < 0:
+        raise IELError(f"--max-length {arguments.max_length}: a number of words, or 0")
+    if not (arguments.max_ratio == 0 or arguments.max_ratio >= 1):
+        raise IELError(f"--max-ratio {arguments.max_ratio}: it is at least 1, or 0")
+    options = Options(
+        arguments.source_lang,
+        arguments.target_lang,
+        arguments.merges,
+        arguments.joint,
+        arguments.truecase,
+        arguments.max_ratio,
+        arguments.max_length,
+    )
+    print(statistics_table(Preparation(arguments.destdir, _splits(arguments), options, arguments.workers).run()))
+
+
+def _splits(arguments: argparse.Namespace) -> list[Split]:
+    source, target = arguments.source_lang, arguments.target_lang
+    if arguments.dataset is not None:
+        downloads = os.path.join(arguments.destdir, "downloads")
+        return corpus_splits(arguments.dataset, source, target, arguments.raw, downloads)
+    prefixes = {"train": arguments.trainpref, "valid": arguments.validpref}
+    for prefix in (arguments.testpref or "").split(","):
+        if prefix:
+            prefixes[os.path.basename(prefix)] = prefix
+    return [Split.of_files(name, [(_text(prefix, source), _text(prefix, target))]) for name, prefix in prefixes.items()]
+
+
+def _text(prefix: str, language: str) -> str:
+    path = f"{prefix}.{language}"
+    found = [path + ending for ending in ("", ".gz", ".xz") if os.path.isfile(path + ending)]
+    if not found:
+        raise IELError(f"{path}[.gz|.xz]: no such file")
+    return found[0]
+
+
+def statistics_table(statistics: dict[str, Any]) -> str:
+    """The statistics of a preparation as a Markdown table (paper, table 2)."""
+    lines = [
+        "| set | language | sentences | kept | empty | overlong | ratio | words | vocabulary "
+        "| BPE pieces | BPE vocabulary |",
+        "|---|---|" + "---:|" * 9,
+    ]
+    for name, split in statistics.items():
+        dropped = [split["dropped"].get(reason, 0) for reason in ("empty", "overlong", "ratio")]
+        for language in split["words"]:
+            numbers = [split["raw"], split["kept"], *dropped, *split["words"][language], *split["pieces"][language]]
+            lines.append(f"| {name} | {language} | " + " | ".join(f"{number:,}" for number in numbers) + " |")
+    return "\n".join(lines)

@@ -1,0 +1,90 @@
+"""Raw text to tokens and back: Moses tokeniser and truecaser (paper, section 5.1), one language at a time."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+from iel_fairseq.errors import IELError
+
+
+class MosesText:
+    """The two ways between a raw sentence and Moses tokens, for one language.
+
+    Tokens are escaped (``&apos;``), hyphens inside words split (``@-@``). Truecased means that the first word of a
+    sentence has the case that it has elsewhere; the way back makes it a capital.
+    """
+
+    def __init__(self, language: str, truecaser: str | None = None):
+        """
+        Args:
+            language: its code, e.g. ``fr``
+            truecaser: file of the truecaser's model; None: case stays as it is
+
+        Raises:
+            IELError: the model cannot be read
+        """
+        from sacremoses import MosesDetokenizer, MosesDetruecaser, MosesTokenizer, MosesTruecaser  # slow to import
+
+        self._tokenizer = MosesTokenizer(language)
+        self._detokenizer = MosesDetokenizer(language)
+        self._truecaser = None
+        if truecaser is not None:
+            try:
+                self._truecaser = MosesTruecaser(load_from=truecaser)
+            except (OSError, ValueError) as error:
+                raise IELError(f"{truecaser}: not a readable truecaser model ({error})") from error
+            self._detruecaser = MosesDetruecaser()
+
+    def tokenize(self, sentence: str) -> str:
+        """Tokens of a raw sentence, joined by single spaces, in their own case."""
+        return self._tokenizer.tokenize(sentence, aggressive_dash_splits=True, return_str=True)
+
+    def truecase(self, tokens: str) -> str:
+        """The same tokens truecased; as they are, without a truecaser."""
+        return tokens if self._truecaser is None else self._truecaser.truecase(tokens, return_str=True)
+
+    def encode(self, sentence: str) -> str:
+        """A raw sentence as a model reads it, before BPE."""
+        return self.truecase(self.tokenize(sentence))
+
+    def decode(self, tokens: str) -> str:
+        """Tokens that a model wrote, BPE undone, as raw text: this is what BLEU is computed on."""
+        if self._truecaser is not None:
+            tokens = self._detruecaser.detruecase(tokens, return_str=True)
+        return self._detokenizer.detokenize(tokens.split())
+
+
+def count_cases(sentences: Iterable[str]) -> Counter[str]:
+    """How often each word occurs in which case, where its case tells something: not at the start of a sentence.
+
+    Args:
+        sentences: tokenised
+    """
+    from sacremoses import MosesTruecaser
+
+    learner = MosesTruecaser()
+    counts: Counter[str] = Counter()
+    for sentence in sentences:
+        for _, word, weight in learner.learn_truecase_weights(sentence.split()):
+            counts[word] += weight
+    return counts
+
+
+def write_truecaser(counts: Counter[str], path: str) -> None:
+    """Write the truecaser's model that :func:`count_cases` of a training set makes, in Moses' own format.
+
+    Args:
+        counts: in the order in which the words first occur, which decides between cases that are equally frequent
+        path: of the file
+    """
+    from sacremoses import MosesTruecaser
+
+    casing: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for word, count in counts.items():
+        casing[word.lower()][word] = count
+    truecaser = MosesTruecaser()
+    truecaser.model = {"casing": casing}
+    truecaser.save_model(path)
+    os.chmod(path, 0o644)  # sacremoses makes it its owner's alone; it is part of a data folder that is shared

@@ -1,0 +1,70 @@
+"""Parallel text: two files whose lines are translations of each other, read one pair at a time."""
+
+from __future__ import annotations
+
+import gzip
+import lzma
+from collections.abc import Callable, Iterator
+from itertools import zip_longest
+from typing import IO, TypeAlias
+
+from iel_fairseq.errors import IELError
+
+Pair: TypeAlias = tuple[str, str]
+"""Source and target sentence, without line ends."""
+
+Numbered: TypeAlias = Iterator[tuple[int, str]]
+"""Lines that count as sentences, each with its number in the file, from 1."""
+
+
+def numbered_lines(path: str) -> Numbered:
+    """The lines of a text file in UTF-8; ``.gz`` and ``.xz`` are unpacked on the way.
+
+    Only ``\\n`` and ``\\r\\n`` end a line, as for the tools that aligned the files: other characters that Unicode
+    counts as line ends are part of the sentence.
+
+    Raises:
+        IELError: the file cannot be read, or a line is not UTF-8
+    """
+    number = 0
+    try:
+        with _opened(path) as file:
+            for number, line in enumerate(file, start=1):
+                yield number, line.decode("utf-8").removesuffix("\n").removesuffix("\r")
+    except UnicodeDecodeError as error:
+        raise IELError(
+            f"{path}, line {number}: not UTF-8 (byte {error.start + 1} is 0x{error.object[error.start]:02x}); "
+            f"convert the file, e.g. with iconv -f latin1 -t utf-8"
+        ) from error
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise IELError(f"{path}: cannot be read after line {number} ({reason})") from error
+
+
+def _opened(path: str) -> IO[bytes]:
+    if path.endswith(".gz"):
+        return gzip.open(path)  # type: ignore[return-value]
+    if path.endswith(".xz"):
+        return lzma.open(path)  # type: ignore[return-value]
+    return open(path, "rb")
+
+
+def aligned(source: str, target: str, read: Callable[[str], Numbered] = numbered_lines) -> Iterator[Pair]:
+    """The pairs of two files.
+
+    Args:
+        source: path of a file
+        target: path of the file with its translations
+        read: gives the sentences of such a file
+
+    Raises:
+        IELError: one file has more sentences than the other, or as *read*
+    """
+    for number, (left, right) in enumerate(zip_longest(read(source), read(target))):
+        if left is None or right is None:
+            longer, shorter, (line, _) = (target, source, right) if left is None else (source, target, left)
+            raise IELError(
+                f"{longer}, line {line}: no translation, {shorter} ends after {number:,} sentences; "
+                f"the files must be aligned line by line"
+            )
+        yield left[1], right[1]

@@ -1,0 +1,71 @@
+"""Scores of translations by sacreBLEU, with the paired bootstrap significance of the difference from a control."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+SAMPLES = 1000
+"""Of the paired bootstrap."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one metric says of one system on one set.
+
+    Attributes:
+        score: as sacreBLEU gives it, in percent; of TER less is better
+        ci: half the 95% confidence interval around it
+        p: of the hypothesis that the system is as good as its control; None for the control itself
+        signature: sacreBLEU's
+    """
+
+    score: float
+    ci: float
+    p: float | None
+    signature: str
+
+
+def compare(
+    control: str | None, translations: Mapping[str, Sequence[str]], references: Sequence[str]
+) -> dict[str, dict[str, Score]]:
+    """BLEU, chrF and TER of some systems (paper, table 3).
+
+    Args:
+        control: name of the system that the others are compared with; None: they are not compared
+        translations: by name of the system; raw text, in the order of the references
+        references: raw text
+
+    Returns:
+        by name of the system, by name of the metric
+    """
+    from sacrebleu.metrics import BLEU, CHRF, TER
+    from sacrebleu.significance import PairedTest, Result
+
+    first = control or next(iter(translations))
+    names = [first, *(name for name in translations if name != first)]
+    metrics = {
+        "BLEU": BLEU(references=[references]),
+        "chrF": CHRF(references=[references]),
+        "TER": TER(references=[references]),
+    }
+    test = PairedTest(
+        [(name, list(translations[name])) for name in names],
+        metrics,
+        references=None,
+        test_type="bs",
+        n_samples=SAMPLES,
+        n_jobs=max(1, min(len(names) - 1, len(os.sched_getaffinity(0)))),
+    )
+    signatures, results = test()
+    found: dict[str, dict[str, Score]] = {name: {} for name in names}
+    for metric, signature in signatures.items():
+        for name, result in zip(names, results[metric], strict=True):
+            assert isinstance(result, Result)
+            assert result.ci is not None
+            p = result.p_value if control else None
+            if p is not None and list(translations[name]) == list(translations[first]):
+                p = 1.0  # sacreBLEU counts differences above the observed one, and finds none above nothing: 0.001
+            found[name][metric.removesuffix("2")] = Score(float(result.score), float(result.ci), p, str(signature))
+    return found
