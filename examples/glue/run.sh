@@ -42,7 +42,7 @@ small)
 esac
 WORK=${WORK:-runs/glue.${SIZE:-whole}}
 SYSTEMS=${SYSTEMS:-baseline control random attention lime shap}
-TRAIN=${TRAIN:-}     # the first so many training texts; all by default
+TRAIN=${TRAIN:-}     # so many training texts; all by default
 DEV=${DEV:-}         # likewise
 SAMPLES=${SAMPLES:-} # perturbations of a text; each package's own number by default
 DEVICE=(--cpu)
@@ -50,12 +50,15 @@ if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then 
 
 say() { printf '\n=== %s\n' "$*" >&2; }
 
-# text_of TASK FILE COUNT: the official file, or its beginning
+# text_of TASK FILE COUNT: the official file, or COUNT of its lines, evenly spread: files are sorted by source
 text_of() {
   local file=$DATA/$1/$2.tsv header=1
   if [ "$1" = CoLA ]; then header=0; fi
   if [ -e "$file.gz" ]; then gzip -dc "$file.gz"; else cat "$file"; fi |
-    awk -v "last=${3:-0}" -v "header=$header" 'last == 0 || NR <= last + header'
+    awk -v "count=${3:-0}" -v "header=$header" '
+      count == 0 || NR <= header { print; next }
+      { line[n++] = $0 }
+      END { for (i = 0; i < count && i < n; i++) print line[count < n ? int(i * n / count) : i] }'
 }
 
 prepare() {
