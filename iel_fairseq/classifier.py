@@ -57,18 +57,23 @@ class Classifier:
     path: str = ""
     sha256: str = ""
 
-    def scores(self, texts: Sequence[str]) -> np.ndarray:
+    def scores(self, texts: Sequence[str], appended: Sequence[str | None] | None = None) -> np.ndarray:
         """What the model thinks of *texts*: float32 ``(n, classes)``, probabilities, or ``(n, 1)``, scores.
 
         Equal texts are computed once; batches hold texts of about the same length.
+
+        Args:
+            texts: sentences, or pairs as one text each
+            appended: for each text the word at its end; None: there is none
         """
-        different = list(dict.fromkeys(texts))
+        inputs = list(zip(texts, appended or [None] * len(texts), strict=True))
+        different = {text: row for row, text in enumerate(dict.fromkeys(inputs))}
+        plain, words = [text for text, _ in different], [word for _, word in different]
+        encoded, _ = encode(self.model.tokenizer, plain, self.model.limit, words)
         found = np.empty((len(different), self.glue.outputs), dtype=np.float32)
-        encoded, _ = encode(self.model.tokenizer, different, self.model.limit)
         for rows, logits, _ in self._computed(encoded, attentions=False):
             found[rows] = self._as_scores(logits)
-        number = {text: row for row, text in enumerate(different)}
-        return found[[number[text] for text in texts]]
+        return found[[different[text] for text in inputs]]
 
     def predictions(self, scores: np.ndarray) -> np.ndarray:
         """The class, or score, predicted where *scores* ``(n, classes)`` are given: float32 ``(n,)``."""
@@ -116,10 +121,8 @@ class Classifier:
         finally:
             hf.set_attn_implementation(before)
 
-    def _computed(
-        self, encoded: list[Encoded], attentions: bool
-    ) -> Iterator[tuple[list[int], Tensor, np.ndarray | None]]:
-        """Batch by batch: rows of *encoded*, their logits, float32, and attention from ``[CLS]``."""
+    def _computed(self, encoded: list[Encoded], attentions: bool) -> Iterator[tuple[list[int], Tensor, np.ndarray]]:
+        """Batch by batch: rows of *encoded*, logits, and, with *attentions*, what ``[CLS]`` attends to."""
         self.model.to(self.device).eval()
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
         yield from shared_out(partial(self._forward, encoded, attentions), self._batches(encoded, threads), threads)
@@ -137,16 +140,17 @@ class Classifier:
     @torch.inference_mode()
     def _forward(
         self, encoded: list[Encoded], attentions: bool, batches: Iterator[list[int]]
-    ) -> Iterator[tuple[list[int], Tensor, np.ndarray | None]]:
+    ) -> Iterator[tuple[list[int], Tensor, np.ndarray]]:
+        hf: Any = self.model.hf
         for rows in batches:
             inputs = pad([encoded[row] for row in rows], self.model.tokenizer.pad_token_id or 0, self.model.wants_types)
             inputs = {name: tensor.to(self.device) for name, tensor in inputs.items()}
             if not attentions:
-                yield rows, self.model(**inputs).float(), None
+                yield rows, self.model(**inputs).float(), np.empty(0)
                 continue
-            output = self.model.hf(**inputs, output_attentions=True)
+            output = hf(**inputs, output_attentions=True)
             if not output.attentions:
-                raise IELError(f"{self.path}: {self.model.hf.config.model_type} gives no attention; take lime or shap")
+                raise IELError(f"{self.path}: {hf.config.model_type} gives no attention; take lime or shap")
             yield rows, output.logits.float(), output.attentions[-1][:, :, 0].sum(1).float().cpu().numpy()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from dataclasses import dataclass
 
 SEPARATOR = "\t"
@@ -45,6 +46,19 @@ def words_of(text: str) -> list[Word]:
 def append_word(text: str, word: str | None) -> str:
     """x' in Algorithm 4: *word* at the end of *text*, of its second sentence for a pair; None appends nothing."""
     return text if word is None else f"{text} {word}"
+
+
+def keep_words(text: str, kept: Collection[int]) -> str:
+    """*text* without its words but those whose numbers are *kept*; spaces, punctuation and separator stay.
+
+    This is how LIME takes words away.
+    """
+    parts, done = [], 0
+    for number, word in enumerate(words_of(text)):
+        if number not in kept:
+            parts.append(text[done : word.start])
+            done = word.end
+    return "".join([*parts, text[done:]])
 
 
 def _is_punctuation(character: str) -> bool:

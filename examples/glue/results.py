@@ -47,7 +47,9 @@ def print_table(arguments: argparse.Namespace) -> list[dict]:
     for system in arguments.systems:
         cells = [_cell(record) for record in records if record["system"] == system]
         print(f"| {system} | " + " | ".join(cells) + " |")
-    print(f"\nValidation set; mean and standard deviation over seeds {', '.join(map(str, arguments.seeds))}; the learning")
+    print(
+        f"\nValidation set; mean and standard deviation over seeds {', '.join(map(str, arguments.seeds))}; the learning"
+    )
     print("rate with the best mean, which is chosen on the same set.")
     return records
 

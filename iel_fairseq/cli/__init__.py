@@ -9,9 +9,15 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from iel_fairseq.cli import extract, plot
+from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict
 
-SUBCOMMANDS = {"extract": extract, "plot": plot}
+SUBCOMMANDS = {
+    "extract": extract,
+    "predict": predict,
+    "faithfulness": faithfulness,
+    "export-hf": export_hf,
+    "plot": plot,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

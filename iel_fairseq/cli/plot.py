@@ -2,9 +2,11 @@
 
     iel plot noise runs/ablation.multi30k/ablation.json --output noise.png
     iel plot bootstrap SAVE-DIR --output bootstrapping.png
+    iel plot importance GLUE-DIR --path baseline.pt --sentences 0 7 12 --output importance.html
 
 noise: BLEU against the share of random attention words, from what examples/ablation/run.sh writes. bootstrap: the
-validation score over the rounds of a training with --bootstrap-rounds, from its save directory.
+validation score over the rounds of a training with --bootstrap-rounds, from its save directory. importance: texts
+with the importance of their words for a classifier's prediction as colour, all explainers side by side.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ import os
 from fairseq import checkpoint_utils
 
 from iel_fairseq.bootstrapping import Record
+from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explained_texts
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import whole_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,8 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     bootstrap.add_argument("save_dir", metavar="SAVE-DIR", help="save directory of the training")
     bootstrap.add_argument("--control", metavar="SAVE-DIR", help="that of a control with the same validation score")
     bootstrap.set_defaults(figure=_bootstrap)
-    for kind in (noise, bootstrap):
-        kind.add_argument("--output", required=True, help="picture to write: .png, .pdf or .svg")
+    importance = kinds.add_parser("importance", help="importance of words (paper, section 2.3)")
+    add_explained_texts(importance, ["attention", "lime", "shap"])
+    importance.add_argument("--sentences", type=int, nargs="+", default=[0, 1, 2], help="numbers of texts, from 0")
+    importance.set_defaults(figure=_importance)
+    for kind in (noise, bootstrap, importance):
+        kind.add_argument("--output", required=True, help="picture to write: .png, .pdf or .svg; importance also .html")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -40,9 +48,31 @@ def run(arguments: argparse.Namespace) -> None:
     """
     figure = arguments.figure(arguments)
     try:
-        figure.savefig(arguments.output, dpi=150)
+        if isinstance(figure, str):
+            with whole_file(arguments.output) as file:
+                file.write(figure)
+        else:
+            figure.savefig(arguments.output, dpi=150)
     except (OSError, ValueError) as error:
         raise IELError(f"{arguments.output}: cannot be written ({error})") from error
+
+
+def _importance(arguments: argparse.Namespace):
+    from iel_fairseq.importance_plots import importance_figure, importance_html
+
+    classifier, texts = explained_texts(arguments)
+    if wrong := [number for number in arguments.sentences if not 0 <= number < len(texts)]:
+        raise IELError(f"--sentences {wrong[0]}: {arguments.gen_subset} has the texts 0 to {len(texts) - 1}")
+    chosen = [texts[number] for number in arguments.sentences]
+    explained = {name: explain(arguments, classifier, chosen, name) for name in arguments.importance}
+    first = next(iter(explained.values()))
+    glue = classifier.glue
+    labels = [
+        f"{glue.label}: " + (glue.labels[int(found.prediction)] if glue.labels else f"{found.prediction:.2f}")
+        for found in first
+    ]
+    draw = importance_html if arguments.output.endswith(".html") else importance_figure
+    return draw(chosen, explained, labels)
 
 
 def _noise(arguments: argparse.Namespace):

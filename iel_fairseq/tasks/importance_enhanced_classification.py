@@ -108,7 +108,8 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         self._check_glue_task("--glue-task", remembered.glue_task)
         if self.cfg.importance is not None and str(self.cfg.importance) != remembered.importance:
             raise IELError(
-                f"--importance {self.cfg.importance}: the checkpoint was trained with {remembered.importance or 'none'}; "
+                f"--importance {self.cfg.importance}: the checkpoint was trained with "
+                f"{remembered.importance or 'none'}; "
                 f"leave the option out"
             )
         self._reading = True
@@ -194,44 +195,45 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         Raises:
             IELError: missing or malformed file, or any problem of the extractor
         """
-        assert self._model is not None and self.enhancement is not None
+        assert self._model is not None
         if not self._reading and self.cfg.importance is not None:
             self._start_enhanced_training()
         examples = read_glue(str(self.cfg.data), self.glue, split)
-        appended = None if self.enhancement.importance is None else self._important_words(examples, split)
-        shuffle = split == self.cfg.train_subset
-        dataset = ClassificationDataset(examples, self._model, appended, shuffle)
-        words = (
-            ""
-            if appended is None
-            else (
-                f"; {self.enhancement.importance} of {self.enhancement.extractor} gave {sum(w is not None for w in appended):,} "
-                f"words, the rest have none to give"
-            )
-        )
-        logger.info(f"{split}: {len(examples):,} texts, {dataset.cut:,} cut to {self._model.limit} tokens{words}")
+        appended = self.important_words(examples, split)
+        dataset = ClassificationDataset(examples, self._model, appended, shuffle=split == self.cfg.train_subset)
+        logger.info(f"{split}: {len(examples):,} texts, {dataset.cut:,} of them cut to {self._model.limit} tokens")
         self.datasets[split] = dataset
 
-    def extraction(self, examples: list[Example], split: str) -> ImportanceExtraction:
-        """What explains *examples* in the way that the checkpoint remembers."""
-        assert self.enhancement is not None and self.enhancement.importance is not None
-        return ImportanceExtraction(
+    def important_words(self, examples: list[Example], split: str) -> list[str | None] | None:
+        """For each of *examples* its important word, from the store, or found now; None where the text stays plain.
+
+        A text without words has none. No label is read.
+
+        Raises:
+            IELError: any problem of the extractor or the store
+        """
+        enhancement = self.enhancement
+        assert enhancement is not None
+        if enhancement.importance is None:
+            return None
+        extraction = ImportanceExtraction(
             [example.text for example in examples],
             f"{self.glue.name}.{split}",
             self.extractor(),
-            self.enhancement.importance,
-            self.enhancement.samples,
-            self.enhancement.seed,
+            enhancement.importance,
+            enhancement.samples,
+            enhancement.seed,
             self.cfg.log_format,
             self.cfg.log_interval,
         )
-
-    def _important_words(self, examples: list[Example], split: str) -> list[str | None]:
-        extraction = self.extraction(examples, split)
-        folder = self.cfg.importance_store or str(self.cfg.data)
-        found = extraction.stored_explanations(folder)
+        found = extraction.stored_explanations(self.cfg.importance_store or str(self.cfg.data))
         extraction.classifier.model.cpu()  # leave the GPU to the training
-        return [explanation.important_word for explanation in found]
+        words = [explanation.important_word for explanation in found]
+        logger.info(
+            f"{split}: {enhancement.importance} of {enhancement.extractor} found the important words of "
+            f"{len(words):,} texts, {words.count(None):,} of which have no words"
+        )
+        return words
 
     def max_positions(self):
         return self._model.max_positions() if self._model is not None else None
