@@ -90,9 +90,10 @@ def _shortened(tokenizer, text: str, limit: int) -> str:
     sentences = text.split(SEPARATOR, 1)
     if limit <= special:
         return SEPARATOR.join("" for _ in sentences)
-    batch = tokenizer(*sentences, truncation=True, max_length=limit, return_offsets_mapping=True, verbose=False)
+    lists = [[sentence] for sentence in sentences]  # given alone, an empty second sentence would not make a pair
+    batch = tokenizer(*lists, truncation=True, max_length=limit, return_offsets_mapping=True, verbose=False)
     ends = [0] * len(sentences)
-    for sentence, (_, end) in zip(batch.sequence_ids(0), batch["offset_mapping"], strict=True):
+    for sentence, (_, end) in zip(batch.sequence_ids(0), batch["offset_mapping"][0], strict=True):
         if sentence is not None:
             ends[sentence] = max(ends[sentence], end)
     return SEPARATOR.join(sentence[:end] for sentence, end in zip(sentences, ends, strict=True))

@@ -81,7 +81,8 @@ def importance_figure(
         for number, text in enumerate(texts)
     ]
     heights = [sum(len(lines) + 0.6 for _, lines in panel) + 1 for panel in paragraphs]
-    figure = Figure(figsize=(10, 0.26 * sum(heights) + 0.3))
+    figure = Figure(figsize=(10, 0.26 * sum(heights)))
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.99, bottom=0.01)
     panels = figure.subplots(len(texts), 1, squeeze=False, gridspec_kw={"height_ratios": heights, "hspace": 0.05})
     for axes, panel, label, height in zip(panels[:, 0], paragraphs, labels, heights, strict=True):
         axes.set(xlim=(-14, WIDTH + 2), ylim=(height, 0))
