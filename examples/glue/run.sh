@@ -24,15 +24,19 @@ whole)
   TASKS=${TASKS:-CoLA RTE STS-B}
   SEEDS=${SEEDS:-1 2 3 4 5}
   LRS=${LRS:-1e-5 2e-5 3e-5 5e-5}
+  BASELINE_EPOCHS=${BASELINE_EPOCHS:-3}
   EPOCHS=${EPOCHS:-3}
+  BATCH=${BATCH:-32}
   ;;
 small)
   TASKS=${TASKS:-STS-B}
   SEEDS=${SEEDS:-1}
   LRS=${LRS:-5e-5}
+  BASELINE_EPOCHS=${BASELINE_EPOCHS:-5}
   EPOCHS=${EPOCHS:-1}
-  TRAIN=${TRAIN:-400}
-  DEV=${DEV:-200}
+  BATCH=${BATCH:-16}
+  TRAIN=${TRAIN:-640}
+  DEV=${DEV:-300}
   SAMPLES=${SAMPLES:-24}
   ;;
 *)
@@ -86,7 +90,7 @@ train() {
   if [ -e "$dir/score" ]; then return; fi
   local -a options=(--finetune-from-model "$WORK/$1/$2/baseline/5e-5/checkpoint_best.pt" --max-epoch "$EPOCHS")
   case $3 in
-  baseline) options=(--hf-model "$MODEL" --max-epoch 3) ;;
+  baseline) options=(--hf-model "$MODEL" --max-epoch "$BASELINE_EPOCHS") ;;
   control) ;;
   random | attention | lime | shap) options+=(--importance "$3" ${SAMPLES:+--importance-samples "$SAMPLES"}) ;;
   *)
@@ -98,7 +102,7 @@ train() {
   mkdir -p "$dir"
   fairseq-train "$WORK/data" --user-dir "$root/iel_fairseq" --task importance_enhanced_classification \
     --arch hf_sequence_classifier --glue-task "$1" --importance-store "$WORK/$1/$2" "${options[@]}" \
-    --criterion glue --optimizer adam --adam-betas '(0.9, 0.999)' --lr "$4" --batch-size 32 --seed "$2" "${DEVICE[@]}" \
+    --criterion glue --optimizer adam --adam-betas '(0.9, 0.999)' --lr "$4" --batch-size "$BATCH" --seed "$2" "${DEVICE[@]}" \
     --best-checkpoint-metric "$(metric "$1")" --maximize-best-checkpoint-metric \
     --no-epoch-checkpoints --no-last-checkpoints --no-save-optimizer-state \
     --save-dir "$dir" --log-file "$dir/train.log"
@@ -113,7 +117,7 @@ say "1. data"
 for task in $TASKS; do prepare "$task"; done
 for task in $TASKS; do
   for seed in $SEEDS; do
-    say "2. $task, seed $seed: baseline, 3 epochs at learning rate 5e-5"
+    say "2. $task, seed $seed: baseline, $BASELINE_EPOCHS epochs at learning rate 5e-5"
     train "$task" "$seed" baseline 5e-5
     for system in $SYSTEMS; do
       if [ "$system" = baseline ]; then continue; fi
