@@ -14,17 +14,17 @@ def test_every_character_is_there_and_the_important_word_is_marked():
     assert "".join(part for part, _, _ in parts) == TEXT
     assert [part for part, _, important in parts if important] == ["cat"]
     colours = {part: colour for part, colour, _ in parts if colour}
-    assert list(colours) == ["A", "<dog", "The", "cat"]
+    assert list(colours) == ["A", "<dog>", "The", "cat"]
     red, blue = (int(colours["cat"][place : place + 2], 16) for place in (1, 5))
     assert red > blue  # speaks for the prediction
-    red, blue = (int(colours["<dog"][place : place + 2], 16) for place in (1, 5))
+    red, blue = (int(colours["<dog>"][place : place + 2], 16) for place in (1, 5))
     assert red < blue
 
 
 def test_page():
     page = importance_html([TEXT], {"lime": [FOUND], "shap": [FOUND]}, ["label: <1>"])
     assert page.count("<b>cat</b>") == 2
-    assert "&lt;dog" in page
+    assert "&lt;dog&gt;" in page
     assert "label: &lt;1&gt;" in page
 
 

@@ -23,7 +23,7 @@ LIMIT = 24
 """Tokens that the model can read."""
 
 
-def make_folder(folder: Path, limit: int = LIMIT, seed: int = 1) -> Path:
+def make_folder(folder: Path, limit: int = LIMIT, spread: float = 0.8) -> Path:
     """A pretrained model as a folder of transformers."""
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
@@ -31,10 +31,10 @@ def make_folder(folder: Path, limit: int = LIMIT, seed: int = 1) -> Path:
     (folder / "vocab.txt").write_text("\n".join([*SPECIAL, *WORDS, *PUNCTUATION]), encoding="utf-8")
     vocabulary = {word: number for number, word in enumerate([*SPECIAL, *WORDS, *PUNCTUATION])}
     BertTokenizerFast(vocab=vocabulary, model_max_length=limit).save_pretrained(folder)
-    torch.manual_seed(seed)
+    torch.manual_seed(1)
     config = BertConfig(
         vocab_size=len(vocabulary), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32,
-        max_position_embeddings=limit, initializer_range=0.8,
+        max_position_embeddings=limit, initializer_range=spread,
     )  # fmt: skip
     BertModel(config).save_pretrained(folder)
     return folder
