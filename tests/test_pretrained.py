@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 import torch
-from fairseq import checkpoint_utils
 from tiny_bert import make_classifier, make_folder
 
 from iel_fairseq.classification_config import ImportanceEnhancedClassificationConfig
@@ -78,12 +77,12 @@ def test_checkpoints_that_are_none_of_ours(tmp_path):
     path = save(tmp_path / "model.pt", classifier)
     with pytest.raises(IELError, match=f"{path}: this checkpoint is for CoLA, not for RTE"):
         setup(glue_task="RTE", finetune_from_model=path)
-    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    state = torch.load(path)
     torch.save({**state, "task_state": {}}, path)
     with pytest.raises(IELError, match="not a checkpoint of the task importance_enhanced_classification"):
         load_classifier(path, torch.device("cpu"))
     path = save(tmp_path / "model.pt", classifier)
-    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    state = torch.load(path)
     state["model"].pop("hf.classifier.bias")
     torch.save(state, path)
     with pytest.raises(IELError, match="its weights do not fit its own settings"):
