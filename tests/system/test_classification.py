@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import USER_DIR, run, train_two_ranks
+from commands import USER_DIR, run, two_ranks
 from tiny_bert import WORDS, make_folder
 
 from iel_fairseq.cli import main as iel
@@ -167,7 +167,7 @@ def test_two_ranks_measure_what_one_measures(data, baseline, tmp_path):
         if ranks == 1:
             run("fairseq-train", data, *options, *size)
         else:
-            train_two_ranks(data, folder, *options, *size)
+            two_ranks(data, *options, *size)
         scores.append(torch.load(folder / "checkpoint_best.pt")["extra_state"]["best"])
     assert np.isfinite(scores).all()
     assert scores[0] == scores[1]
