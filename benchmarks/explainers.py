@@ -106,19 +106,10 @@ def main() -> None:
     chosen = [text for text in texts if len(words_of(text)) > 1]
     chosen = chosen[:: max(1, len(chosen) // arguments.sentences)][: arguments.sentences]
     print(f"{classifier.glue.name}, {len(chosen)} texts, {sum(len(words_of(text)) for text in chosen)} words, ", end="")
-    print(
-        f"{classifier.device.type}, {torch.get_num_threads()} threads, {platform.machine()}, torch {torch.__version__}\n"
-    )
-    columns = (
-        "explainer, samples",
-        "same scores",
-        "same word",
-        "ours, s",
-        "plain loop, s",
-        "ours is faster by",
-        "least",
-    )
-    print(f"| {' | '.join((*columns, 'most'))} |")
+    print(f"{classifier.device.type}, {torch.get_num_threads()} threads, {platform.machine()}, torch ", end="")
+    print(f"{torch.__version__}\n")
+    columns = ("same scores", "same word", "ours, s", "plain loop, s", "ours is faster by", "least", "most")
+    print(f"| explainer, samples | {' | '.join(columns)} |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, plain, samples in zip(("lime", "shap"), (plain_lime, plain_shap), arguments.samples, strict=True):
         ours(name, classifier, chosen[:1], 10), plain(classifier, chosen[:1], 10)  # what is compiled at first use

@@ -49,3 +49,17 @@ class WordEnhancement:
         if values is None:
             raise IELError(f"{path}: not a checkpoint of the task importance_enhanced_classification")
         return cls(**{**values, "pretrained": Pretrained(**values["pretrained"])})
+
+    def same_input(self, other: WordEnhancement) -> bool:
+        """Whether models that remember *self* and *other* read the same input."""
+        return self._input() == other._input()
+
+    def _input(self) -> tuple:
+        return self.glue_task, self.importance, self.extractor_sha256, self.samples, self.importance and self.seed
+
+    def describe(self) -> str:
+        """One phrase for a message to the user."""
+        if self.importance is None:
+            return f"the plain texts of {self.glue_task}"
+        samples = f", {self.samples} samples" if self.samples else ""
+        return f"{self.importance} of {self.extractor} (SHA-256 {self.extractor_sha256}){samples}, seed {self.seed}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_bert import make_classifier, make_folder
@@ -87,6 +89,17 @@ def test_checkpoints_that_are_none_of_ours(tmp_path):
     torch.save(state, path)
     with pytest.raises(IELError, match="its weights do not fit its own settings"):
         load_classifier(path, torch.device("cpu"))
+
+
+def test_what_makes_another_training():
+    plain = WordEnhancement("CoLA", Pretrained("{}"))
+    lime = replace(plain, importance="lime", extractor="m.pt", extractor_sha256="ab", samples=9)
+    assert plain.same_input(replace(plain, seed=2))
+    assert not plain.same_input(lime)
+    assert not lime.same_input(replace(lime, samples=8))
+    assert not lime.same_input(replace(lime, seed=2))
+    assert lime.describe() == "lime of m.pt (SHA-256 ab), 9 samples, seed 1"
+    assert plain.describe() == "the plain texts of CoLA"
 
 
 def test_a_model_that_brings_code_is_refused(tmp_path):

@@ -152,33 +152,33 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         self._extractor = extractor
         return extractor
 
-    def _start_enhanced_training(self) -> None:
-        """
+    def _start_training(self) -> None:
+        """Settle what the checkpoints will remember.
+
         Raises:
-            IELError: the training that goes on in the save directory began with another extractor or explainer
+            IELError: any problem of the extractor; the training that goes on in the save directory began differently
         """
         assert self.enhancement is not None
-        extractor = self.extractor()
-        self._remember(
-            replace(
-                self.enhancement,
-                importance=str(self.cfg.importance),
-                extractor=extractor.path,
-                extractor_sha256=extractor.sha256,
-                samples=self.cfg.importance_samples,
-                seed=self.cfg.seed,
+        if self.cfg.importance is not None:
+            extractor = self.extractor()
+            self._remember(
+                replace(
+                    self.enhancement,
+                    importance=str(self.cfg.importance),
+                    extractor=extractor.path,
+                    extractor_sha256=extractor.sha256,
+                    samples=self.cfg.importance_samples,
+                    seed=self.cfg.seed,
+                )
             )
-        )
         last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
         if os.path.isfile(last):
             state = checkpoint_utils.load_checkpoint_to_cpu(last).get("task_state") or {}
             began = WordEnhancement.from_task_state(last, state)
-            now = self.enhancement
-            if (began.importance, began.extractor_sha256) != (now.importance, now.extractor_sha256):
+            if not began.same_input(self.enhancement):
                 raise IELError(
-                    f"{last}: this training began with {began.importance} by {began.extractor} (SHA-256 "
-                    f"{began.extractor_sha256}), not with {now.importance} by {now.extractor}; "
-                    f"give those, or another --save-dir"
+                    f"{last}: this training began with {began.describe()}, not with {self.enhancement.describe()}; "
+                    f"give the same options, or another --save-dir"
                 )
 
     # --- data --------------------------------------------------------------------------------------------------
@@ -196,8 +196,8 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             IELError: missing or malformed file, or any problem of the extractor
         """
         assert self._model is not None
-        if not self._reading and self.cfg.importance is not None:
-            self._start_enhanced_training()
+        if not self._reading:
+            self._start_training()
         examples = read_glue(str(self.cfg.data), self.glue, split)
         appended = self.important_words(examples, split)
         dataset = ClassificationDataset(examples, self._model, appended, shuffle=split == self.cfg.train_subset)
@@ -226,7 +226,9 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             self.cfg.log_format,
             self.cfg.log_interval,
         )
-        found = extraction.stored_explanations(self.cfg.importance_store or str(self.cfg.data))
+        data = str(self.cfg.data)
+        beside = data if os.path.isdir(data) else self.cfg.save_dir  # there is no folder of what has a name on the hub
+        found = extraction.stored_explanations(self.cfg.importance_store or beside)
         extraction.classifier.model.cpu()  # leave the GPU to the training
         words = [explanation.important_word for explanation in found]
         logger.info(
