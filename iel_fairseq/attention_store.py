@@ -109,6 +109,11 @@ class AttentionStore:
     A store for anything else lies in another folder, named after a hash of what is asked for.
     """
 
+    content = "attention positions"
+    """What is stored, in words; gives the folder its name."""
+    option = "--attn-store"
+    """Where the user says in which folder."""
+
     def __init__(self, parent: str, split: str, request: dict, shard_sentences: int = SHARD_SENTENCES):
         """
         Args:
@@ -118,7 +123,7 @@ class AttentionStore:
             shard_sentences: sentences of a shard
         """
         key = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest()[:16]
-        self.path = os.path.join(parent, f"attention_positions.{split}.{key}")
+        self.path = os.path.join(parent, f"{self.content.replace(' ', '_')}.{split}.{key}")
         self.request = request
         self.shards = shards_of(request["sentences"], shard_sentences)
 
@@ -137,12 +142,12 @@ class AttentionStore:
                 if manifest[name] != asked:
                     raise IELError(
                         f"{self.path}: this store's {name} is {manifest[name]}, not {asked}; remove the folder, "
-                        f"and the attention positions are extracted again"
+                        f"and the {self.content} are extracted again"
                     )
             if any(_crc32(self._file(name)) != checksum for name, checksum in manifest["crc32"].items()):
                 raise ValueError("checksum")
         except (ValueError, KeyError, TypeError, FileNotFoundError):
-            logger.warning(f"{self.path}: damaged; the attention positions are extracted again")
+            logger.warning(f"{self.path}: damaged; the {self.content} are extracted again")
             return None
         except OSError as error:
             raise IELError(f"{self.path}: the store cannot be read ({error.strerror})") from error
@@ -185,8 +190,8 @@ class AttentionStore:
                 return self._fill_together(lock, extract, share, wait)
         except OSError as error:
             raise IELError(
-                f"{self.path}: the attention positions cannot be stored ({error.strerror}); "
-                f"give a folder that can be written with --attn-store"
+                f"{self.path}: the {self.content} cannot be stored ({error.strerror}); "
+                f"give a folder that can be written with {self.option}"
             ) from error
 
     def _fill_together(self, lock: IO, extract: Extract, share: range, wait: bool) -> AttentionPositions | None:

@@ -7,16 +7,13 @@ from fairseq.data import LanguagePairDataset, data_utils
 
 from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.attn_dropout import AttnDropout
+from iel_fairseq.complete_batches import CompleteBatches
 from iel_fairseq.enhanced_source import enhance_batch, enhanced_length
 from iel_fairseq.noise import Noise
 
 
-class CompleteLanguagePairDataset(LanguagePairDataset):
-    """fairseq's ``LanguagePairDataset``, with every sentence in some batch.
-
-    Since 0.12.3 fairseq drops the whole last batch when its size is not a multiple of
-    ``--required-batch-size-multiple`` (8 by default).
-    """
+class CompleteLanguagePairDataset(CompleteBatches, LanguagePairDataset):
+    """fairseq's ``LanguagePairDataset``, with every sentence in some batch."""
 
     def __init__(self, plain: LanguagePairDataset, src_sizes: np.ndarray | None = None):
         """
@@ -39,14 +36,6 @@ class CompleteLanguagePairDataset(LanguagePairDataset):
             eos=plain.eos,
             pad_to_multiple=plain.pad_to_multiple,
         )
-
-    def batch_by_size(self, indices, max_tokens=None, max_sentences=None, required_batch_size_multiple=1):
-        """Batches of *indices*, in their order, as fairseq makes them, with the last one where it belongs."""
-        if len(indices) == 0:
-            return []
-        batches = super().batch_by_size(indices, max_tokens, max_sentences, required_batch_size_multiple)
-        dropped = indices[sum(len(batch) for batch in batches) :]
-        return [*batches, dropped] if len(dropped) else batches
 
 
 class AttnEnhancedDataset(CompleteLanguagePairDataset):

@@ -38,6 +38,18 @@ class Extractor:
     round: int
 
 
+def checkpoint_sha256(path: str) -> str:
+    """SHA-256 of an extractor's checkpoint, in hexadecimal.
+
+    Raises:
+        IELError: it cannot be read
+    """
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
+
+
 def load_extractor(
     path: str, task: FairseqTask, layer: int | None = None, heads: Sequence[int] | None = None
 ) -> Extractor:
@@ -54,10 +66,7 @@ def load_extractor(
             layer or head; a model without readable attention
     """
     path = os.path.abspath(path)
-    try:
-        sha256 = file_sha256(path)
-    except OSError as error:
-        raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
+    sha256 = checkpoint_sha256(path)
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     cfg = state.get("cfg")
     if cfg is None:

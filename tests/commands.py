@@ -79,7 +79,12 @@ def training(data: Path, save_dir: Path) -> list[str]:
 
 
 def train_two_ranks(data: Path, save_dir: Path, *arguments: object) -> list[str]:
-    """Train as two processes that talk to each other; their logs.
+    """Train a translation model as two processes that talk to each other; their logs."""
+    return two_ranks(*training(data, save_dir), *arguments)
+
+
+def two_ranks(*arguments: object) -> list[str]:
+    """fairseq-train with *arguments* as two processes that talk to each other; their logs.
 
     As fairseq-train itself, but that fairseq silences every rank but the first: here each tells what it extracts.
     """
@@ -95,7 +100,7 @@ def train_two_ranks(data: Path, save_dir: Path, *arguments: object) -> list[str]
         *("--distributed-world-size", 2, "--distributed-init-method", f"tcp://127.0.0.1:{port}"),
         *("--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"),
     )
-    words = [sys.executable, "-c", telling, *training(data, save_dir), *map(str, (*arguments, *together))]
+    words = [sys.executable, "-c", telling, *map(str, (*arguments, *together))]
     ranks = [
         subprocess.Popen(
             [*words, "--distributed-rank", str(rank)],

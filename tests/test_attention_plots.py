@@ -82,7 +82,7 @@ def test_the_command_draws_one_sentence_or_a_page_of_all(tmp_path, monkeypatch):
     file = tmp_path / "words.jsonl"
     file.write_text(f"{json.dumps(LINE)}\n{json.dumps(ABC)}\n")
     for name in ("map.png", "map.svg", "page.html"):
-        main(["plot", "attention", str(file), "--sentence", "2", "--remove-bpe", "--output", str(tmp_path / name)])
+        main(["plot", "attention", str(file), "--sentence", "1", "--remove-bpe", "--output", str(tmp_path / name)])
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "map.svg").read_text()
     assert "terrier" in (tmp_path / "page.html").read_text()
@@ -96,7 +96,7 @@ def test_the_command_draws_one_sentence_or_a_page_of_all(tmp_path, monkeypatch):
     [
         (["none.jsonl"], "none.jsonl: cannot be read"),
         (["latin1.jsonl"], "latin1.jsonl: not UTF-8 text"),
-        (["words.jsonl", "--sentence", "2"], "--sentence 2: words.jsonl has the sentences 1 to 1"),
+        (["words.jsonl", "--sentence", "1"], "--sentence 1: words.jsonl has the sentences 0 to 0"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(tmp_path, monkeypatch, arguments, message):

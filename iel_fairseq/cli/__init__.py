@@ -9,9 +9,17 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from iel_fairseq.cli import extract, plot, prepare, report
+from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report
 
-SUBCOMMANDS = {"prepare": prepare, "extract": extract, "report": report, "plot": plot}
+SUBCOMMANDS = {
+    "prepare": prepare,
+    "extract": extract,
+    "report": report,
+    "predict": predict,
+    "faithfulness": faithfulness,
+    "export-hf": export_hf,
+    "plot": plot,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -11,20 +11,18 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
 
 from fairseq.data import Dictionary
 
 from iel_fairseq.attention_store import shards_of
+from iel_fairseq.cli.files import output_file
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import load_extractor
-from iel_fairseq.files import whole_file
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
@@ -88,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.force_target and extraction.dataset.tgt is None:
         raise IELError(f"--force-target: {arguments.gen_subset} has no target side")
     if arguments.format:
-        with _output(arguments.output) as output:
+        with output_file(arguments.output) as output:
             for line in _lines(extraction, arguments.format, arguments.attn_store or arguments.data):
                 print(line, file=output)
         return
@@ -183,16 +181,3 @@ def _symbols(dictionary: Dictionary, tokens: Sequence[int]) -> list[str]:
 
 def _heads(text: str) -> list[int]:
     return [int(head) for head in text.split(",")]
-
-
-@contextmanager
-def _output(path: str | None) -> Iterator[IO[str]]:
-    """Standard output, or a file that appears when it is whole."""
-    if path is None:
-        yield sys.stdout
-        return
-    try:
-        with whole_file(path) as file:
-            yield file
-    except OSError as error:
-        raise IELError(f"{path}: cannot be written ({error.strerror})") from error

@@ -3,10 +3,13 @@
     iel plot noise runs/ablation.multi30k/ablation.json --output noise.png
     iel plot bootstrap SAVE-DIR --output bootstrapping.png
     iel extract DATA-BIN --path model.pt --format jsonl --all-weights | iel plot attention - --output attention.html
+    iel plot importance GLUE-DIR --path baseline.pt --sentences 0 7 12 --output importance.html
 
 noise: BLEU against the share of random attention words, from what examples/ablation/run.sh writes. bootstrap: the
 validation score over the rounds of a training with --bootstrap-rounds, from its save directory. attention: heat map
 of source against hypothesis, attention words framed, and x' with its positions; .html, a page of all sentences.
+importance: texts with the importance of their words for a classifier's prediction as colour, all explainers side by
+side.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import sys
 from contextlib import nullcontext
 
 from iel_fairseq.bootstrapping import Record
+from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explained_texts
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
 from iel_fairseq.readings import read_readings
@@ -41,12 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "readings", metavar="READINGS.jsonl", help="what iel extract --format jsonl prints; -: standard input"
     )
     attention.add_argument(
-        "--sentence", type=int, default=1, help="which is drawn in a picture, from 1; default: %(default)s"
+        "--sentence", type=int, default=0, help="number of the one in a picture, from 0; default: %(default)s"
     )
     attention.add_argument("--remove-bpe", action="store_true", help="join pieces of words to words")
     attention.set_defaults(figure=_attention)
-    for kind in (noise, bootstrap, attention):
-        kind.add_argument("--output", required=True, help="picture to write: .png, .pdf or .svg; attention also .html")
+    importance = kinds.add_parser("importance", help="importance of words (paper, section 2.3)")
+    add_explained_texts(importance, ["attention", "lime", "shap"])
+    importance.add_argument("--sentences", type=int, nargs="+", default=[0, 1, 2], help="numbers of texts, from 0")
+    importance.set_defaults(figure=_importance)
+    for kind in (noise, bootstrap, attention, importance):
+        kind.add_argument("--output", required=True, help="picture to write: .png, .pdf or .svg; of texts also .html")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -81,9 +89,27 @@ def _attention(arguments: argparse.Namespace):
         readings = [reading.joined() for reading in readings]
     if arguments.output.endswith(".html"):
         return attention_page(readings)
-    if not 1 <= arguments.sentence <= len(readings):
-        raise IELError(f"--sentence {arguments.sentence}: {path} has the sentences 1 to {len(readings)}")
-    return attention_figure(readings[arguments.sentence - 1])
+    if not 0 <= arguments.sentence < len(readings):
+        raise IELError(f"--sentence {arguments.sentence}: {path} has the sentences 0 to {len(readings) - 1}")
+    return attention_figure(readings[arguments.sentence])
+
+
+def _importance(arguments: argparse.Namespace):
+    from iel_fairseq.importance_plots import importance_figure, importance_html
+
+    classifier, texts = explained_texts(arguments)
+    if wrong := [number for number in arguments.sentences if not 0 <= number < len(texts)]:
+        raise IELError(f"--sentences {wrong[0]}: {arguments.gen_subset} has the texts 0 to {len(texts) - 1}")
+    chosen = [texts[number] for number in arguments.sentences]
+    explained = {name: explain(arguments, classifier, chosen, name) for name in arguments.importance}
+    first = next(iter(explained.values()))
+    glue = classifier.glue
+    labels = [
+        f"{glue.label}: " + (glue.labels[int(found.prediction)] if glue.labels else f"{found.prediction:.2f}")
+        for found in first
+    ]
+    draw = importance_html if arguments.output.endswith(".html") else importance_figure
+    return draw(chosen, explained, labels)
 
 
 def _noise(arguments: argparse.Namespace):

@@ -1,0 +1,47 @@
+"""What the subcommands that explain a classifier's predictions have in common."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from iel_fairseq.classifier import Classifier, load_classifier
+from iel_fairseq.explainers import EXPLAINERS, Explanation
+from iel_fairseq.extraction import extraction_device
+from iel_fairseq.glue import read_glue
+from iel_fairseq.importance import ImportanceExtraction
+
+
+def add_explained_texts(parser: argparse.ArgumentParser, importance: list[str]) -> None:
+    """Add the arguments that say what is explained, and by which explainers, by default those of *importance*."""
+    parser.add_argument(
+        "data", metavar="GLUE-DIR", help="folder that holds the tasks' folders, or GLUE's name on the hub"
+    )
+    parser.add_argument("--path", required=True, help="checkpoint of the classifier")
+    parser.add_argument("--gen-subset", default="valid", help="split: train, valid or test; default: %(default)s")
+    parser.add_argument(
+        "--importance", nargs="+", choices=list(EXPLAINERS), default=importance, help="explainers; default: %(default)s"
+    )
+    parser.add_argument("--importance-samples", type=int, help="perturbations of a text; default: each package's")
+    parser.add_argument("--seed", type=int, default=1, help="of the explainers; default: %(default)s")
+    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
+
+
+def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str]]:
+    """The classifier, and the texts of the split.
+
+    Raises:
+        IELError: any problem of the checkpoint or the data
+    """
+    classifier = load_classifier(arguments.path, extraction_device(arguments.cpu))
+    examples = read_glue(arguments.data, classifier.glue, arguments.gen_subset)
+    return classifier, [example.text for example in examples]
+
+
+def explain(
+    arguments: argparse.Namespace, classifier: Classifier, texts: Sequence[str], importance: str
+) -> list[Explanation]:
+    """Explanations of *texts* by the explainer called *importance*."""
+    return ImportanceExtraction(
+        texts, arguments.gen_subset, classifier, importance, arguments.importance_samples, arguments.seed
+    ).explanations()

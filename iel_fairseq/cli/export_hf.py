@@ -1,0 +1,49 @@
+"""Write a classifier's checkpoint as a folder of the transformers library.
+
+    iel export-hf --path finetuned.pt --output FOLDER
+
+``AutoModelForSequenceClassification.from_pretrained(FOLDER)`` and ``AutoTokenizer`` load it. A model that was
+fine-tuned on enhanced texts wants their important word at the end there, too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import shutil
+from typing import Any
+
+import torch
+
+from iel_fairseq.classifier import load_classifier
+from iel_fairseq.errors import IELError
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--path", required=True, help="checkpoint of the classifier")
+    parser.add_argument("--output", required=True, help="folder to write, which must not be there yet")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand.
+
+    Raises:
+        IELError: any problem of the checkpoint, or the folder is there or cannot be written
+    """
+    folder = arguments.output.rstrip("/")
+    if os.path.exists(folder):
+        raise IELError(f"{folder}: is there already; remove it, or give another folder")
+    model = load_classifier(arguments.path, torch.device("cpu")).model
+    part = f"{folder}.part"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        hf: Any = model.hf
+        hf.save_pretrained(part)
+        model.tokenizer.save_pretrained(part)
+        os.replace(part, folder)
+    except OSError as error:
+        raise IELError(f"{folder}: cannot be written ({error.strerror})") from error
+    logger.info(f"{folder}: written")

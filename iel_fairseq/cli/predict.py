@@ -1,0 +1,70 @@
+"""Predict with a fine-tuned classifier, in two passes where it wants them, and write GLUE's submission file.
+
+    iel predict GLUE-DIR --path finetuned.pt --gen-subset test --output RTE.tsv --scores scores.jsonl
+
+The first pass finds the important word of each text with the extractor that the checkpoint remembers, the second one
+predicts from the text with that word at its end. Where the split has labels, GLUE's metrics are logged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+from typing import Any
+
+import numpy as np
+from fairseq import checkpoint_utils
+
+from iel_fairseq.classifier import Classifier
+from iel_fairseq.cli.files import output_file
+from iel_fairseq.extraction import extraction_device
+from iel_fairseq.glue import read_glue, submission_value
+from iel_fairseq.glue_metrics import METRICS
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "data", metavar="GLUE-DIR", help="folder that holds the tasks' folders, or GLUE's name on the hub"
+    )
+    parser.add_argument("--path", required=True, help="checkpoint of the classifier")
+    parser.add_argument("--gen-subset", default="test", help="split: train, valid or test; default: %(default)s")
+    parser.add_argument("--output", help="submission file to write; default: standard output")
+    parser.add_argument("--scores", help="file of JSON lines to write: text, important word, scores, prediction")
+    parser.add_argument("--importance-model", help="extractor; default: the one that the checkpoint remembers")
+    parser.add_argument("--importance-store", help="folder in which the importance of words is kept; default: GLUE-DIR")
+    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand.
+
+    Raises:
+        IELError: any problem of the data, the checkpoint, the extractor or the files to write
+    """
+    overrides: dict[str, Any] = {"data": arguments.data, "cpu": arguments.cpu}
+    overrides["importance_store"] = arguments.importance_store
+    if arguments.importance_model is not None:
+        overrides["importance_model"] = arguments.importance_model
+    (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], arg_overrides=overrides)
+    examples = read_glue(arguments.data, task.glue, arguments.gen_subset)
+    words = task.important_words(examples, arguments.gen_subset)
+    classifier = Classifier(model, task.glue, extraction_device(arguments.cpu), path=arguments.path)
+    scores = classifier.scores([example.text for example in examples], words)
+    predictions = classifier.predictions(scores)
+    with output_file(arguments.output) as file:
+        print("index\tprediction", file=file)
+        for number, prediction in enumerate(predictions):
+            print(f"{number}\t{submission_value(task.glue, float(prediction))}", file=file)
+    if arguments.scores is not None:
+        with output_file(arguments.scores) as file:
+            for number, example in enumerate(examples):
+                line = {"text": example.text, "important_word": words and words[number]}
+                line["scores"] = [round(float(score), 6) for score in scores[number]]
+                print(json.dumps({**line, "prediction": float(predictions[number])}, ensure_ascii=False), file=file)
+    if all(example.label is not None for example in examples):
+        labels = np.array([example.label for example in examples])
+        found = ", ".join(f"{name} {METRICS[name](predictions, labels):.2f}" for name in task.glue.metrics)
+        logger.info(f"{task.glue.name}, {arguments.gen_subset}, {len(examples):,} texts: {found}")

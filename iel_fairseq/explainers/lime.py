@@ -1,0 +1,57 @@
+"""Importance by LIME (Ribeiro et al., 2016), with the ``lime`` package (paper, section 2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from iel_fairseq.classifier import Classifier
+from iel_fairseq.explainers.registry import Explainer, register
+from iel_fairseq.explainers.result import Explanation, seed_of
+from iel_fairseq.explainers.together import Ask, answer_together
+from iel_fairseq.words import words_of
+
+
+def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: int) -> Iterator[tuple[int, Explanation]]:
+    """What ``LimeTextExplainer`` gives for the predicted class, for every word of each text.
+
+    It takes a word away wherever it stands; all places of a word have the same score.
+
+    Args:
+        classifier: reads the texts with some words taken away
+        texts: to be explained
+        samples: ``num_samples``
+        seed: of each text's own random state
+    """
+    questions = [partial(_explain_one, text, samples, seed) for text in texts]
+    yield from answer_together(questions, classifier.scores, EXPLAINER.at_once)
+
+
+def lime_explainer(text: str, seed: int):
+    """The package's explainer of *text*, for words as this project has them."""
+    from lime.lime_text import LimeTextExplainer
+
+    return LimeTextExplainer(
+        split_expression=lambda text: [word.text for word in words_of(text)],
+        feature_selection="none",  # all words are wanted, not the ten best
+        random_state=seed_of(text, seed),
+    )
+
+
+def _explain_one(text: str, samples: int, seed: int, ask: Ask) -> Explanation:
+    words = words_of(text)
+    if not words:
+        return Explanation.of(text, [], _prediction(ask([text])[0]))
+    found = lime_explainer(text, seed).explain_instance(
+        text, ask, top_labels=1, num_features=len(words), num_samples=samples
+    )
+    weights = dict(found.as_list(label=found.top_labels[0]))
+    return Explanation.of(text, [weights[word.text] for word in words], _prediction(found.predict_proba))
+
+
+def _prediction(scores) -> float:
+    return float(scores[0] if len(scores) == 1 else scores.argmax())
+
+
+EXPLAINER = Explainer("lime", explain, samples=5000, package="lime", at_once=64)
+register(EXPLAINER)

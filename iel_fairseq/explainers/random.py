@@ -1,0 +1,23 @@
+"""A random word, for comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from iel_fairseq.classifier import Classifier
+from iel_fairseq.explainers.registry import Explainer, register
+from iel_fairseq.explainers.result import Explanation, seed_of
+from iel_fairseq.words import words_of
+
+
+def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: int) -> Iterator[tuple[int, Explanation]]:
+    """Scores drawn uniformly: every word is as likely as any other to be the most important one."""
+    predictions = classifier.predictions(classifier.scores(texts))
+    for row, text in enumerate(texts):
+        scores = np.random.default_rng(seed_of(text, seed)).random(len(words_of(text)))
+        yield row, Explanation.of(text, scores, predictions[row])
+
+
+register(Explainer("random", explain))

@@ -1,0 +1,40 @@
+"""The explainers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from iel_fairseq.classifier import Classifier
+from iel_fairseq.explainers.result import Explanation
+
+Explain: TypeAlias = Callable[[Classifier, Sequence[str], int, int], Iterator[tuple[int, Explanation]]]
+"""From a classifier, texts, a number of samples and a seed to rows and their explanations, as they end."""
+
+
+@dataclass(frozen=True)
+class Explainer:
+    """A way to find important words.
+
+    Attributes:
+        name: for ``--importance``
+        explain: as :data:`Explain`
+        samples: perturbations of a text, when nothing else is asked for; 0: it makes none
+        package: the library that does it, whose version is part of a result's fingerprint
+        at_once: texts that are explained together, and the least that are stored
+    """
+
+    name: str
+    explain: Explain
+    samples: int = 0
+    package: str | None = None
+    at_once: int = 8192
+
+
+EXPLAINERS: dict[str, Explainer] = {}
+
+
+def register(explainer: Explainer) -> None:
+    """Let *explainer* be found by its name."""
+    EXPLAINERS[explainer.name] = explainer

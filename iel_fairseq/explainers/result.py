@@ -1,0 +1,40 @@
+"""What every explainer gives for a text."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from iel_fairseq.words import Word, words_of
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How much each word of a text matters.
+
+    Attributes:
+        words: of the text, in their order
+        scores: float32 ``(words,)``, importance for *prediction*
+        prediction: the classifier's own: number of a class, or a score
+    """
+
+    words: Sequence[Word]
+    scores: np.ndarray
+    prediction: float
+
+    @classmethod
+    def of(cls, text: str, scores: Sequence[float] | np.ndarray, prediction: float) -> Explanation:
+        return cls(words_of(text), np.asarray(scores, dtype=np.float32), float(prediction))
+
+    @property
+    def important_word(self) -> str | None:
+        """ω: the word with the highest score, the first one among equals; None for a text without words."""
+        return self.words[int(self.scores.argmax())].text if self.words else None
+
+
+def seed_of(text: str, seed: int) -> int:
+    """The seed for *text*, whatever stands around it: it depends on *seed* and on the text alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}\n{text}".encode()).digest()[:4], "little")

@@ -1,0 +1,278 @@
+"""The task ``importance_enhanced_classification``: classify texts with their most important word at the end."""
+
+import logging
+import os
+from dataclasses import replace
+from typing import Any
+
+from fairseq import checkpoint_utils
+from fairseq.tasks import FairseqTask, register_task
+
+from iel_fairseq.classification_config import ImportanceEnhancedClassificationConfig
+from iel_fairseq.classification_dataset import ClassificationDataset
+from iel_fairseq.classifier import Classifier, load_classifier
+from iel_fairseq.criterions.glue import log_glue_metrics
+from iel_fairseq.errors import IELError
+from iel_fairseq.extraction import extraction_device
+from iel_fairseq.glue import GLUE_TASKS, Example, read_glue
+from iel_fairseq.importance import ImportanceExtraction
+from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
+from iel_fairseq.pretrained import Pretrained
+from iel_fairseq.word_enhancement import WordEnhancement
+
+logger = logging.getLogger(__name__)
+
+
+@register_task("importance_enhanced_classification", dataclass=ImportanceEnhancedClassificationConfig)
+class ImportanceEnhancedClassificationTask(FairseqTask):
+    """Fine-tune a pretrained encoder on a task of GLUE, and once more on enhanced texts (IEL, Algorithms 2 and 4).
+
+    With an extractor and an explainer every split is enhanced when it is loaded, by training and by the commands that
+    read a checkpoint alike: both passes of Algorithm 4. Without, this is plain fine-tuning.
+    """
+
+    cfg: ImportanceEnhancedClassificationConfig
+
+    def __init__(self, cfg: ImportanceEnhancedClassificationConfig):
+        super().__init__(cfg)
+        self.glue = GLUE_TASKS[str(cfg.glue_task)]
+        self.initial_weights: str | None = None
+        """Folder or name of pretrained weights; None: a checkpoint has them."""
+        self.enhancement: WordEnhancement | None = None
+        """What checkpoints remember."""
+        self.tokenizer: Any = None
+        self._model: HFSequenceClassifier | None = None
+        self._reading = False  # a checkpoint, as opposed to training
+        self._extractor: Classifier | None = None
+
+    @classmethod
+    def setup_task(cls, cfg: ImportanceEnhancedClassificationConfig, from_checkpoint: bool = False, **kwargs):
+        """Find out which pretrained model it is.
+
+        Args:
+            cfg: the options
+            from_checkpoint: given by fairseq where :meth:`load_state_dict` will say
+
+        Raises:
+            IELError: a missing option, or the model cannot be had
+        """
+        if cfg.data is None:
+            raise IELError("DATA: give the folder that holds GLUE's tasks, each in a folder of its own")
+        if cfg.glue_task is None:
+            raise IELError(f"--glue-task: give one of {', '.join(GLUE_TASKS)}")
+        if cfg.importance_samples is not None and cfg.importance_samples < 2:
+            raise IELError(f"--importance-samples {cfg.importance_samples}: it is at least 2")
+        task = cls(cfg)
+        if from_checkpoint:
+            return task
+        if cfg.importance is not None and task._extractor_path() is None:
+            raise IELError(
+                f"--importance {cfg.importance}: no extractor without --importance-model or --finetune-from-model"
+            )
+        if cfg.finetune_from_model is not None:
+            state = checkpoint_utils.load_checkpoint_to_cpu(cfg.finetune_from_model)
+            before = WordEnhancement.from_task_state(cfg.finetune_from_model, state.get("task_state") or {})
+            task._check_glue_task(cfg.finetune_from_model, before.glue_task)
+            pretrained = before.pretrained
+        elif cfg.hf_model is not None:
+            pretrained = Pretrained.from_name(cfg.hf_model, task.glue)
+            task.initial_weights = cfg.hf_model
+        else:
+            raise IELError("--hf-model: give a pretrained encoder, or a trained checkpoint with --finetune-from-model")
+        task._remember(WordEnhancement(task.glue.name, pretrained))
+        return task
+
+    @property
+    def pretrained(self) -> Pretrained:
+        assert self.enhancement is not None
+        return self.enhancement.pretrained
+
+    def _remember(self, enhancement: WordEnhancement) -> None:
+        self.enhancement = enhancement
+        self.state.merge_state_dict(enhancement.to_task_state())
+        if self.tokenizer is None:
+            self.tokenizer = enhancement.pretrained.build_tokenizer()
+
+    def _check_glue_task(self, path: str, name: str) -> None:
+        if name != self.glue.name:
+            raise IELError(f"{path}: this checkpoint is for {name}, not for {self.glue.name}")
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over what a checkpoint remembers. fairseq calls this for reading one only.
+
+        Raises:
+            IELError: it is of another task of GLUE, or an option contradicts it
+        """
+        super().load_state_dict(state_dict)
+        remembered = WordEnhancement.from_task_state("the checkpoint", state_dict)
+        self._check_glue_task("--glue-task", remembered.glue_task)
+        if self.cfg.importance is not None and str(self.cfg.importance) != remembered.importance:
+            raise IELError(
+                f"--importance {self.cfg.importance}: the checkpoint was trained with "
+                f"{remembered.importance or 'none'}; "
+                f"leave the option out"
+            )
+        self._reading = True
+        self._remember(remembered)
+
+    # --- the extractor -----------------------------------------------------------------------------------------
+
+    def _extractor_path(self) -> str | None:
+        if self._reading:
+            assert self.enhancement is not None
+            # The options come from the checkpoint, too: what it was given for its training is what it remembers.
+            asked = self.cfg.importance_model
+            if asked is None or os.path.abspath(asked) == self.enhancement.extractor:
+                return self.enhancement.extractor
+            return asked
+        return self.cfg.importance_model or self.cfg.finetune_from_model
+
+    def extractor(self) -> Classifier:
+        """The classifier whose predictions are explained, loaded at the first call.
+
+        Raises:
+            IELError: it is missing or damaged, of another task, or not the one that the checkpoint remembers
+        """
+        if self._extractor is not None:
+            return self._extractor
+        path = os.path.abspath(self._extractor_path() or "")
+        remembered = self.enhancement if self._reading else None
+        if remembered and path == remembered.extractor and not os.path.isfile(path):
+            raise IELError(
+                f"{path}: the extractor that the checkpoint remembers is missing; "
+                f"say with --importance-model where it is now (SHA-256 {remembered.extractor_sha256})"
+            )
+        extractor = load_classifier(path, extraction_device(self.cfg.cpu), self.cfg.importance_max_tokens)
+        self._check_glue_task(path, extractor.glue.name)
+        if remembered and extractor.sha256 != remembered.extractor_sha256:
+            other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {remembered.extractor_sha256})"
+            if path == remembered.extractor:
+                raise IELError(f"{other}; restore that file, or name another one with --importance-model")
+            logger.warning(f"{other}; used because --importance-model asks for it")
+        self._extractor = extractor
+        return extractor
+
+    def _start_training(self) -> None:
+        """Settle what the checkpoints will remember.
+
+        Raises:
+            IELError: any problem of the extractor; the training that goes on in the save directory began differently
+        """
+        assert self.enhancement is not None
+        if self.cfg.importance is not None:
+            extractor = self.extractor()
+            self._remember(
+                replace(
+                    self.enhancement,
+                    importance=str(self.cfg.importance),
+                    extractor=extractor.path,
+                    extractor_sha256=extractor.sha256,
+                    samples=self.cfg.importance_samples,
+                    seed=self.cfg.seed,
+                )
+            )
+        last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
+        if os.path.isfile(last):
+            state = checkpoint_utils.load_checkpoint_to_cpu(last).get("task_state") or {}
+            began = WordEnhancement.from_task_state(last, state)
+            if not began.same_input(self.enhancement):
+                raise IELError(
+                    f"{last}: this training began with {began.describe()}, not with {self.enhancement.describe()}; "
+                    f"give the same options, or another --save-dir"
+                )
+
+    # --- data --------------------------------------------------------------------------------------------------
+
+    def load_dataset(self, split, epoch=1, combine=False, task_cfg=None, **kwargs):
+        """Load a split, enhanced where there is an explainer.
+
+        Args:
+            split: ``train``, ``valid`` or ``test``
+            epoch: not used, there is one training folder
+            combine: not used
+            task_cfg: given by fairseq's commands that read a checkpoint
+
+        Raises:
+            IELError: missing or malformed file, or any problem of the extractor
+        """
+        assert self._model is not None
+        if not self._reading:
+            self._start_training()
+        examples = read_glue(str(self.cfg.data), self.glue, split)
+        appended = self.important_words(examples, split)
+        dataset = ClassificationDataset(examples, self._model, appended, shuffle=split == self.cfg.train_subset)
+        logger.info(f"{split}: {len(examples):,} texts, {dataset.cut:,} of them cut to {self._model.limit} tokens")
+        self.datasets[split] = dataset
+
+    def important_words(self, examples: list[Example], split: str) -> list[str | None] | None:
+        """For each of *examples* its important word, from the store, or found now; None where the text stays plain.
+
+        A text without words has none. No label is read.
+
+        Raises:
+            IELError: any problem of the extractor or the store
+        """
+        enhancement = self.enhancement
+        assert enhancement is not None
+        if enhancement.importance is None:
+            return None
+        extraction = ImportanceExtraction(
+            [example.text for example in examples],
+            f"{self.glue.name}.{split}",
+            self.extractor(),
+            enhancement.importance,
+            enhancement.samples,
+            enhancement.seed,
+            self.cfg.log_format,
+            self.cfg.log_interval,
+        )
+        data = str(self.cfg.data)
+        beside = data if os.path.isdir(data) else self.cfg.save_dir  # there is no folder of what has a name on the hub
+        found = extraction.stored_explanations(self.cfg.importance_store or beside)
+        extraction.classifier.model.cpu()  # leave the GPU to the training
+        words = [explanation.important_word for explanation in found]
+        logger.info(
+            f"{split}: {enhancement.importance} of {enhancement.extractor} found the important words of "
+            f"{len(words):,} texts, {words.count(None):,} of which have no words"
+        )
+        return words
+
+    def max_positions(self):
+        return self._model.max_positions() if self._model is not None else None
+
+    @property
+    def source_dictionary(self):
+        return None
+
+    @property
+    def target_dictionary(self):
+        return None
+
+    # --- the model ---------------------------------------------------------------------------------------------
+
+    def build_model(self, cfg, from_checkpoint=False):
+        """Build the classifier.
+
+        Raises:
+            IELError: ``--arch`` is another model, or transformers cannot load it
+        """
+        model = super().build_model(cfg, from_checkpoint)
+        if not isinstance(model, HFSequenceClassifier):
+            raise IELError(f"--arch {cfg._name}: this task's model is hf_sequence_classifier")
+        self._model = model
+        return model
+
+    def build_criterion(self, cfg, from_checkpoint=False):
+        """Build the criterion.
+
+        Raises:
+            IELError: it is not ``glue``
+        """
+        if cfg._name != "glue":
+            raise IELError(f"--criterion {cfg._name}: this task's criterion is glue")
+        return super().build_criterion(cfg, from_checkpoint)
+
+    def reduce_metrics(self, logging_outputs, criterion):
+        """fairseq's, and GLUE's metrics over all that was validated."""
+        super().reduce_metrics(logging_outputs, criterion)
+        log_glue_metrics(self.glue, logging_outputs)

@@ -1,0 +1,173 @@
+"""Train, fine-tune on important words, validate, predict and export: as a user does, with a tiny BERT."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import USER_DIR, run, two_ranks
+from tiny_bert import WORDS, make_folder
+
+from iel_fairseq.cli import main as iel
+from iel_fairseq.errors import IELError
+from iel_fairseq.word_enhancement import KEY
+
+CLASSIFY = ("--user-dir", USER_DIR, "--task", "importance_enhanced_classification", "--glue-task", "CoLA")
+TRAIN = (
+    *("--arch", "hf_sequence_classifier", "--criterion", "glue", "--optimizer", "adam", "--lr", "5e-3", "--cpu"),
+    *("--batch-size", 16, "--best-checkpoint-metric", "matthews", "--maximize-best-checkpoint-metric"),
+    *("--no-epoch-checkpoints", "--log-format", "simple"),
+)
+
+
+def sentence(rng: random.Random) -> tuple[str, int]:
+    """A sentence is of class 1 when it says "good"."""
+    words = rng.choices([word for word in WORDS if word.isascii() and "#" not in word and word != "good"], k=5)
+    label = rng.randint(0, 1)
+    if label:
+        words[rng.randrange(5)] = "good"
+    return " ".join(words), label
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder, rng = tmp_path_factory.mktemp("glue"), random.Random(1)
+    (folder / "CoLA").mkdir()
+    for name, count in (("train", 400), ("dev", 61)):
+        lines = [f"x\t{label}\t\t{text}\n" for text, label in (sentence(rng) for _ in range(count))]
+        (folder / "CoLA" / f"{name}.tsv").write_text("".join(lines))
+    (folder / "CoLA" / "test.tsv").write_text("index\tsentence\n0\ta good dog\n1\tthe cat\n2\t...\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def baseline(data, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("baseline")
+    model = make_folder(folder / "bert", spread=0.2)
+    log = run("fairseq-train", data, *CLASSIFY, *TRAIN, "--hf-model", model, "--max-epoch", 2, "--save-dir", folder)
+    assert best_matthews(log) > 90
+    shutil.rmtree(model)  # the checkpoint alone is enough
+    return folder / "checkpoint_best.pt"
+
+
+@pytest.fixture(scope="module")
+def finetuned(data, baseline, tmp_path_factory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("finetuned")
+    options = ("--finetune-from-model", baseline, "--importance", "lime", "--importance-samples", 40)
+    log = run("fairseq-train", data, *CLASSIFY, *TRAIN, *options, "--max-epoch", 1, "--save-dir", folder)
+    return folder / "checkpoint_best.pt", log
+
+
+def best_matthews(log: str) -> float:
+    return max(float(score) for score in re.findall(r"\| valid \|.*? matthews ([-\d.]+)", log))
+
+
+def test_two_passes_in_training_validation_and_prediction(data, baseline, finetuned, tmp_path):
+    checkpoint, log = finetuned
+    assert best_matthews(log) > 90
+    log = run("fairseq-validate", data, *CLASSIFY, "--path", checkpoint, "--batch-size", 7, "--cpu")
+    assert best_matthews(log) == best_matthews(finetuned[1])
+    scores, submission = tmp_path / "scores.jsonl", tmp_path / "CoLA.tsv"
+    options = ["--gen-subset", "valid", "--cpu", "--output", str(submission), "--scores", str(scores)]
+    iel(["predict", str(data), "--path", str(checkpoint), *options])
+    lines = submission.read_text().splitlines()
+    assert lines[0] == "index\tprediction"
+    assert len(lines) == 62
+    labels = [line.split("\t")[1] for line in (data / "CoLA" / "dev.tsv").read_text().splitlines()]
+    right = sum(line.split("\t")[1] == label for line, label in zip(lines[1:], labels, strict=True))
+    assert right >= 58
+    rows = [json.loads(line) for line in scores.read_text().splitlines()]
+    good = [row for row in rows if "good" in row["text"]]
+    assert sum(row["important_word"] == "good" for row in good) >= 0.9 * len(good)
+    assert sum(rows[0]["scores"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_test_set_without_labels_is_predicted(data, finetuned, capsys):
+    iel(["predict", str(data), "--path", str(finetuned[0]), "--cpu"])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == ["index\tprediction", "0\t1", "1\t0"]
+    assert len(lines) == 4  # a text without words is predicted, too
+
+
+def test_extractor_that_is_missing_or_another(data, baseline, finetuned, tmp_path):
+    extractor, copy = tmp_path / "extractor.pt", tmp_path / "finetuned.pt"
+    state = torch.load(finetuned[0])
+    state["task_state"][KEY]["extractor"] = str(extractor)
+    torch.save(state, copy)
+    predict = ["predict", str(data), "--path", str(copy), "--cpu", "--output", str(tmp_path / "out.tsv")]
+    with pytest.raises(IELError, match=rf"{extractor}: the extractor that the checkpoint remembers is missing"):
+        iel(predict)
+    extractor.write_bytes(finetuned[0].read_bytes())
+    with pytest.raises(IELError, match="not the extractor that the checkpoint remembers"):
+        iel(predict)
+    iel([*predict, "--importance-model", str(baseline)])
+
+
+def test_export_loads_in_transformers(baseline, finetuned, tmp_path):
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = tmp_path / "exported"
+    iel(["export-hf", "--path", str(baseline), "--output", str(folder)])
+    model = AutoModelForSequenceClassification.from_pretrained(folder).eval()
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    with torch.no_grad():
+        logits = model(**tokenizer(["a good dog", "the bad dog"], padding=True, return_tensors="pt")).logits
+    assert logits.argmax(1).tolist() == [1, 0]
+    assert model.config.id2label == {0: "0", 1: "1"}
+    with pytest.raises(IELError, match="is there already"):
+        iel(["export-hf", "--path", str(baseline), "--output", str(folder)])
+
+
+def test_faithfulness_and_picture(data, baseline, tmp_path, capsys):
+    options = [str(data), "--path", str(baseline), "--cpu", "--importance-samples", "20"]
+    iel(
+        [
+            "faithfulness",
+            *options,
+            "--first",
+            "30",
+            "--json",
+            str(tmp_path / "f.json"),
+            "--importance",
+            "lime",
+            "random",
+        ]
+    )
+    assert capsys.readouterr().out.startswith("| explainer | comprehensiveness | sufficiency |")
+    lime, by_chance = json.loads((tmp_path / "f.json").read_text())
+    assert lime["comprehensiveness"] > by_chance["comprehensiveness"] + 0.1
+    for name, start in (("words.png", b"\x89PNG"), ("words.html", b"<!DOCTYPE html>")):
+        iel(["plot", "importance", *options, "--output", str(tmp_path / name), "--sentences", "0", "5"])
+        assert (tmp_path / name).read_bytes().startswith(start)
+    with pytest.raises(IELError, match="--sentences 61: valid has the texts 0 to 60"):
+        iel(["plot", "importance", *options, "--output", str(tmp_path / "no.png"), "--sentences", "61"])
+
+
+def test_an_option_that_contradicts_the_checkpoint(data, baseline):
+    options = (*CLASSIFY, "--importance", "lime", "--path", baseline, "--batch-size", 7, "--cpu")
+    log = run("fairseq-validate", data, *options, fails=True)
+    message = "--importance lime: the checkpoint was trained with none; leave the option out"
+    assert log.splitlines()[-1] == f"iel_fairseq: error: {message}"
+    assert "Traceback" not in log
+
+
+@pytest.mark.slow
+def test_two_ranks_measure_what_one_measures(data, baseline, tmp_path):
+    options = (*CLASSIFY, *TRAIN, "--finetune-from-model", baseline, "--importance", "random", "--max-epoch", 1)
+    scores = []
+    for ranks in (1, 2):
+        folder = tmp_path / str(ranks)
+        size = ("--lr", "0", "--save-dir", folder)
+        if ranks == 1:
+            run("fairseq-train", data, *options, *size)
+        else:
+            two_ranks(data, *options, *size)
+        scores.append(torch.load(folder / "checkpoint_best.pt")["extra_state"]["best"])
+    assert np.isfinite(scores).all()
+    assert scores[0] == scores[1]
