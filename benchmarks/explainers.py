@@ -20,14 +20,14 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from iel_fairseq.classifier import Classifier, load_classifier
+from iel_fairseq.classification.classifier import Classifier, load_classifier
+from iel_fairseq.classification.glue import read_glue
+from iel_fairseq.classification.words import SEPARATOR, words_of
 from iel_fairseq.explainers import EXPLAINERS
 from iel_fairseq.explainers.lime import lime_explainer
 from iel_fairseq.explainers.result import seed_of
 from iel_fairseq.explainers.shap import WordMasker
 from iel_fairseq.extraction import extraction_device
-from iel_fairseq.glue import read_glue
-from iel_fairseq.words import SEPARATOR, words_of
 
 BATCH = 32
 """Texts that the pipeline reads at once, where it is asked for so many."""

@@ -6,9 +6,9 @@ __version__ = "0.1.0"
 
 compat.apply()
 
-from iel_fairseq import tokenizer  # noqa: E402, F401  (registers --tokenizer prepared)
 from iel_fairseq.criterions import glue  # noqa: E402, F401  (registers the criterion)
 from iel_fairseq.models import hf_sequence_classifier  # noqa: E402, F401  (registers the model)
+from iel_fairseq.preparation import tokenizer  # noqa: E402, F401  (registers --tokenizer prepared)
 from iel_fairseq.tasks import (  # noqa: E402, F401  (registers the tasks)
     attn_enhanced_translation,
     importance_enhanced_classification,

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from iel_fairseq.bootstrapping import Record
-from iel_fairseq.runs import Curve
+from iel_fairseq.reports.runs import Curve
 
 REFERENCES = {"baseline": ("0.45", ":"), "control": ("C1", "--")}
 """Systems that are drawn as horizontal lines: colour and style."""

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import torch
 
-from iel_fairseq.classifier import Classifier
-from iel_fairseq.glue import GLUE_TASKS
+from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.glue import GLUE_TASKS
+from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
-from iel_fairseq.pretrained import Pretrained
 
 # shap compiles for 12 seconds what it needs for milliseconds in tests
 os.environ.setdefault("NUMBA_DISABLE_JIT", "1")

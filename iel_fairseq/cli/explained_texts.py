@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from iel_fairseq.classifier import Classifier, load_classifier
+from iel_fairseq.classification.classifier import Classifier, load_classifier
+from iel_fairseq.classification.glue import read_glue
+from iel_fairseq.classification.importance import ImportanceExtraction
 from iel_fairseq.explainers import EXPLAINERS, Explanation
 from iel_fairseq.extraction import extraction_device
-from iel_fairseq.glue import read_glue
-from iel_fairseq.importance import ImportanceExtraction
 
 
 def add_explained_texts(parser: argparse.ArgumentParser, importance: list[str]) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from iel_fairseq.classifier import load_classifier
+from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.errors import IELError
 
 logger = logging.getLogger(__name__)

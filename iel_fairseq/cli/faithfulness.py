@@ -11,11 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 
+from iel_fairseq.classification.faithfulness import faithfulness
 from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explained_texts
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS
-from iel_fairseq.faithfulness import faithfulness
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,7 @@ from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explai
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
 from iel_fairseq.readings import read_readings
-from iel_fairseq.runs import control_score
+from iel_fairseq.reports.runs import control_score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -95,7 +95,7 @@ def _attention(arguments: argparse.Namespace):
 
 
 def _importance(arguments: argparse.Namespace):
-    from iel_fairseq.importance_plots import importance_figure, importance_html
+    from iel_fairseq.classification.plots import importance_figure, importance_html
 
     classifier, texts = explained_texts(arguments)
     if wrong := [number for number in arguments.sentences if not 0 <= number < len(texts)]:

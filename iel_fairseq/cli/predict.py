@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from fairseq import checkpoint_utils
 
-from iel_fairseq.classifier import Classifier
+from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.glue import read_glue, submission_value
+from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.extraction import extraction_device
-from iel_fairseq.glue import read_glue, submission_value
-from iel_fairseq.glue_metrics import METRICS
 
 logger = logging.getLogger(__name__)
 

@@ -51,8 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: wrong options, or any problem of the data
     """
-    from iel_fairseq.pair_work import Options
-    from iel_fairseq.preparation import Preparation
+    from iel_fairseq.preparation.pair_work import Options
+    from iel_fairseq.preparation.steps import Preparation
 
     if (arguments.dataset is None) == (arguments.trainpref is None):
         raise IELError("name a DATASET, or your own data with --trainpref and --validpref, and not both")

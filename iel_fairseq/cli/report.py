@@ -38,9 +38,9 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: a folder is no finished run, or a result cannot be written
     """
-    from iel_fairseq.pages import Picture, html_page, markdown_page
-    from iel_fairseq.report import records, score_run, sections
-    from iel_fairseq.runs import Run
+    from iel_fairseq.reports.pages import Picture, html_page, markdown_page
+    from iel_fairseq.reports.report import records, score_run, sections
+    from iel_fairseq.reports.runs import Run
 
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)  # it reports every step
     results = [

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from iel_fairseq.parallel_text import Numbered, Pair, aligned, numbered_lines
+from iel_fairseq.preparation.parallel_text import Numbered, Pair, aligned, numbered_lines
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from iel_fairseq.corpora.raw_files import RawFiles
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
-from iel_fairseq.parallel_text import Pair, numbered_lines
+from iel_fairseq.preparation.parallel_text import Pair, numbered_lines
 
 PAIRS = [("fr", "en")]
 

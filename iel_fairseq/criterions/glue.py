@@ -11,8 +11,8 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.logging import metrics
 from fairseq.logging.meters import MetersDict
 
-from iel_fairseq.glue import GlueTask
-from iel_fairseq.glue_metrics import METRICS, Metric
+from iel_fairseq.classification.glue import GlueTask
+from iel_fairseq.classification.metrics import METRICS, Metric
 
 
 @register_criterion("glue", dataclass=FairseqDataclass)
@@ -31,7 +31,7 @@ class GlueCriterion(FairseqCriterion):
         """
         Args:
             model: gives float logits ``(B, classes)``, or scores ``(B, 1)``
-            sample: batch of :class:`~iel_fairseq.classification_dataset.ClassificationDataset`; ``target``, float
+            sample: batch of :class:`~iel_fairseq.classification.dataset.ClassificationDataset`; ``target``, float
                 ``(B,)``, holds classes or scores
             reduce: sum the loss over the batch
 

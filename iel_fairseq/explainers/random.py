@@ -6,10 +6,10 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from iel_fairseq.classifier import Classifier
+from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.words import words_of
 from iel_fairseq.explainers.registry import Explainer, register
 from iel_fairseq.explainers.result import Explanation, seed_of
-from iel_fairseq.words import words_of
 
 
 def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: int) -> Iterator[tuple[int, Explanation]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from iel_fairseq.classifier import Classifier
+from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.explainers.result import Explanation
 
 Explain: TypeAlias = Callable[[Classifier, Sequence[str], int, int], Iterator[tuple[int, Explanation]]]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from iel_fairseq.words import Word, words_of
+from iel_fairseq.classification.words import Word, words_of
 
 
 @dataclass(frozen=True)

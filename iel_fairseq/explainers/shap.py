@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from iel_fairseq.classifier import Classifier
+from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.words import words_of
 from iel_fairseq.explainers.registry import Explainer, register
 from iel_fairseq.explainers.result import Explanation, seed_of
 from iel_fairseq.explainers.together import Ask, answer_together
-from iel_fairseq.words import words_of
 
 
 def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: int) -> Iterator[tuple[int, Explanation]]:

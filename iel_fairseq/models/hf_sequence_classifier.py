@@ -6,8 +6,8 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor, nn
 
+from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.errors import IELError
-from iel_fairseq.pretrained import Pretrained
 
 
 @register_model("hf_sequence_classifier", dataclass=FairseqDataclass)

@@ -8,17 +8,17 @@ from typing import Any
 from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask, register_task
 
-from iel_fairseq.classification_config import ImportanceEnhancedClassificationConfig
-from iel_fairseq.classification_dataset import ClassificationDataset
-from iel_fairseq.classifier import Classifier, load_classifier
+from iel_fairseq.classification.classifier import Classifier, load_classifier
+from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
+from iel_fairseq.classification.dataset import ClassificationDataset
+from iel_fairseq.classification.enhancement import WordEnhancement
+from iel_fairseq.classification.glue import GLUE_TASKS, Example, read_glue
+from iel_fairseq.classification.importance import ImportanceExtraction
+from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device
-from iel_fairseq.glue import GLUE_TASKS, Example, read_glue
-from iel_fairseq.importance import ImportanceExtraction
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
-from iel_fairseq.pretrained import Pretrained
-from iel_fairseq.word_enhancement import WordEnhancement
 
 logger = logging.getLogger(__name__)
 

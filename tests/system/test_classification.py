@@ -14,9 +14,9 @@ import torch
 from commands import USER_DIR, run, two_ranks
 from tiny_bert import WORDS, make_folder
 
+from iel_fairseq.classification.enhancement import KEY
 from iel_fairseq.cli import main as iel
 from iel_fairseq.errors import IELError
-from iel_fairseq.word_enhancement import KEY
 
 CLASSIFY = ("--user-dir", USER_DIR, "--task", "importance_enhanced_classification", "--glue-task", "CoLA")
 TRAIN = (

@@ -15,9 +15,10 @@ from commands import BIN, CPU, MODELS, PLAIN, run
 from commands import lines as output_lines
 from fairseq.data import Dictionary, data_utils, encoders
 
-from iel_fairseq import cli, preparation
+from iel_fairseq import cli
 from iel_fairseq.errors import IELError
-from iel_fairseq.prepared_folder import PreparedFolder
+from iel_fairseq.preparation import steps
+from iel_fairseq.preparation.prepared_folder import PreparedFolder
 
 TRAIN = [
     ("Le chat dort.", "The cat is sleeping."),
@@ -149,8 +150,8 @@ def test_fairseq_reads_and_writes_raw_text_with_it(prepared):
 
 
 def test_any_number_of_processes_gives_the_same_files(text, prepared, tmp_path, monkeypatch):
-    monkeypatch.setattr(preparation, "PIECE", 2)
-    monkeypatch.setattr(preparation, "FEW", 0)
+    monkeypatch.setattr(steps, "PIECE", 2)
+    monkeypatch.setattr(steps, "FEW", 0)
     cli.main([*own(text, tmp_path), "--workers", "3"])
     assert contents(tmp_path) == contents(prepared)
 

@@ -1,0 +1,186 @@
+"""A trained classifier as a function of texts: many of them at once, each different one computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq import checkpoint_utils
+from torch import Tensor
+
+from iel_fairseq.classification.encoding import Encoded, encode, pad, split_pairs
+from iel_fairseq.classification.enhancement import WordEnhancement
+from iel_fairseq.classification.glue import GLUE_TASKS, GlueTask
+from iel_fairseq.errors import IELError
+from iel_fairseq.extractor import checkpoint_sha256
+from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
+from iel_fairseq.threads import shared_out
+
+
+@dataclass(frozen=True)
+class Attention:
+    """What one text's ``[CLS]`` looked at (paper, section 2.3).
+
+    Attributes:
+        scores: float32 ``(classes,)``, as :meth:`Classifier.scores` gives them
+        weights: float32 ``(tokens,)``, the last layer's attention from ``[CLS]``, summed over heads
+        spans: for each token its sentence (None for special tokens), and its first and last character there
+    """
+
+    scores: np.ndarray
+    weights: np.ndarray
+    spans: list[tuple[int | None, int, int]]
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A model that reads texts, in eval mode.
+
+    Attributes:
+        model: moved to *device* when it is first needed
+        glue: what it was trained for
+        device: where it computes
+        max_tokens: tokens that are read at once, padding included, by each thread; changes speed and memory only
+        path: absolute path of its checkpoint
+        sha256: of that file
+    """
+
+    model: HFSequenceClassifier
+    glue: GlueTask
+    device: torch.device
+    max_tokens: int = 4096
+    path: str = ""
+    sha256: str = ""
+
+    def scores(self, texts: Sequence[str], appended: Sequence[str | None] | None = None) -> np.ndarray:
+        """What the model thinks of *texts*: float32 ``(n, classes)``, probabilities, or ``(n, 1)``, scores.
+
+        Equal texts are computed once; batches hold texts of about the same length.
+
+        Args:
+            texts: sentences, or pairs as one text each
+            appended: for each text the word at its end; None: there is none
+        """
+        inputs = list(zip(texts, appended or [None] * len(texts), strict=True))
+        different = {text: row for row, text in enumerate(dict.fromkeys(inputs))}
+        plain, words = [text for text, _ in different], [word for _, word in different]
+        encoded, _ = encode(self.model.tokenizer, plain, self.model.limit, words)
+        found = np.empty((len(different), self.glue.outputs), dtype=np.float32)
+        for rows, logits, _ in self._computed(encoded, attentions=False):
+            found[rows] = self._as_scores(logits)
+        return found[[different[text] for text in inputs]]
+
+    def predictions(self, scores: np.ndarray) -> np.ndarray:
+        """The class, or score, predicted where *scores* ``(n, classes)`` are given: float32 ``(n,)``."""
+        return scores[:, 0] if self.glue.regression else scores.argmax(1).astype(np.float32)
+
+    def attention(self, texts: Sequence[str]) -> Iterator[tuple[int, Attention]]:
+        """What ``[CLS]`` looks at in each of *texts*, in the order in which they end, with their row.
+
+        Raises:
+            IELError: the model has no attention that can be read, or its first token is not ``[CLS]``
+        """
+        tokenizer = self.model.tokenizer
+        firsts, seconds = split_pairs(texts)
+        # One call for numbers and places: tokenising twice would cost as much as a layer of a small model.
+        batch = tokenizer(
+            firsts, seconds, truncation=True, max_length=self.model.limit, return_offsets_mapping=True, verbose=False
+        )
+        types = batch.get("token_type_ids")
+        encoded = []
+        for row, ids in enumerate(batch["input_ids"]):
+            if tokenizer.cls_token_id is None or ids[0] != tokenizer.cls_token_id:
+                raise IELError(f"{self.path}: its input does not begin with [CLS], whose attention was to be read")
+            kinds = np.zeros(len(ids)) if types is None else np.array(types[row])
+            encoded.append(Encoded(np.array(ids, dtype=np.int32), kinds.astype(np.int8)))
+        with self._eager_attention():
+            for rows, logits, weights in self._computed(encoded, attentions=True):
+                scores = self._as_scores(logits)
+                for place, row in enumerate(rows):
+                    spans = [
+                        (s, *o) for s, o in zip(batch.sequence_ids(row), batch["offset_mapping"][row], strict=True)
+                    ]
+                    yield row, Attention(scores[place], weights[place, : len(spans)], spans)
+
+    def _as_scores(self, logits: Tensor) -> np.ndarray:
+        return (logits if self.glue.regression else logits.softmax(-1)).cpu().numpy()
+
+    @contextmanager
+    def _eager_attention(self) -> Iterator[None]:
+        """The way of computing that gives attention weights."""
+        hf: Any = self.model.hf
+        before = hf.config._attn_implementation
+        hf.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            hf.set_attn_implementation(before)
+
+    def _computed(self, encoded: list[Encoded], attentions: bool) -> Iterator[tuple[list[int], Tensor, np.ndarray]]:
+        """Batch by batch: rows of *encoded*, logits, and, with *attentions*, what ``[CLS]`` attends to."""
+        self.model.to(self.device).eval()
+        threads = torch.get_num_threads() if self.device.type == "cpu" else 1
+        yield from shared_out(partial(self._forward, encoded, attentions), self._batches(encoded, threads), threads)
+
+    def _batches(self, encoded: list[Encoded], threads: int) -> Iterator[list[int]]:
+        """Rows of *encoded*, the longest first; each thread gets something to do."""
+        lengths = np.array([len(row.input_ids) for row in encoded], dtype=np.int64)
+        order = np.argsort(-lengths, kind="stable").tolist()
+        at_most = max(1, -(-len(order) // threads))
+        while order:
+            size = min(at_most, max(1, self.max_tokens // int(lengths[order[0]])))
+            yield order[:size]
+            order = order[size:]
+
+    @torch.inference_mode()
+    def _forward(
+        self, encoded: list[Encoded], attentions: bool, batches: Iterator[list[int]]
+    ) -> Iterator[tuple[list[int], Tensor, np.ndarray]]:
+        hf: Any = self.model.hf
+        for rows in batches:
+            inputs = pad([encoded[row] for row in rows], self.model.tokenizer.pad_token_id or 0, self.model.wants_types)
+            inputs = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+            if not attentions:
+                yield rows, self.model(**inputs).float(), np.empty(0)
+                continue
+            output = hf(**inputs, output_attentions=True)
+            if not output.attentions:
+                raise IELError(f"{self.path}: {hf.config.model_type} gives no attention; take lime or shap")
+            yield rows, output.logits.float(), output.attentions[-1][:, :, 0].sum(1).float().cpu().numpy()
+
+
+def load_classifier(path: str, device: torch.device, max_tokens: int = Classifier.max_tokens) -> Classifier:
+    """Load a checkpoint of the task ``importance_enhanced_classification``.
+
+    Args:
+        path: of the checkpoint
+        device: where it shall compute
+        max_tokens: as :class:`Classifier` has it
+
+    Raises:
+        IELError: missing, damaged or hostile file, or one of another task
+    """
+    sha256 = checkpoint_sha256(path)
+    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    remembered = WordEnhancement.from_task_state(path, state.get("task_state") or {})
+    pretrained = remembered.pretrained
+    model = HFSequenceClassifier(pretrained.build_model(), pretrained.build_tokenizer(), pretrained)
+    load_weights(model, path, state["model"])
+    return Classifier(model, GLUE_TASKS[remembered.glue_task], device, max_tokens, path, sha256)
+
+
+def load_weights(model: HFSequenceClassifier, path: str, weights: dict[str, Tensor]) -> None:
+    """Load the weights of the checkpoint at *path*.
+
+    Raises:
+        IELError: they are another model's
+    """
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise IELError(f"{path}: its weights do not fit its own settings ({str(error).splitlines()[0]})") from error

@@ -1,0 +1,117 @@
+"""Texts into the token numbers that a pretrained model reads; what is too long is cut, but never the appended word."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from iel_fairseq.classification.words import SEPARATOR, append_word
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A text as the model reads it.
+
+    Attributes:
+        input_ids: int32 ``(tokens,)``, special tokens among them
+        token_type_ids: int8 ``(tokens,)``, 1 in the second sentence; zeros for models without
+    """
+
+    input_ids: np.ndarray
+    token_type_ids: np.ndarray
+
+
+def split_pairs(texts: Sequence[str]) -> tuple[list[str], list[str] | None]:
+    """First sentences, and second ones where the texts are pairs."""
+    parts = [text.split(SEPARATOR, 1) for text in texts]
+    if not parts or len(parts[0]) == 1:
+        return list(texts), None
+    return [part[0] for part in parts], [part[1] for part in parts]
+
+
+def encode(
+    tokenizer, texts: Sequence[str], limit: int, appended: Sequence[str | None] | None = None
+) -> tuple[list[Encoded], int]:
+    """Encode *texts*, which are all single sentences or all pairs.
+
+    Args:
+        tokenizer: a fast one of transformers
+        texts: pairs have :data:`~iel_fairseq.classification.words.SEPARATOR` between their sentences
+        limit: tokens that the model can read; longer texts lose the end of the longer sentence
+        appended: for each text the word at its end, which is not cut off; None: nothing is appended
+
+    Returns:
+        what the model reads, and how many texts were cut
+    """
+    enhanced = [append_word(text, word) for text, word in zip(texts, appended or [None] * len(texts), strict=True)]
+    found = _tokens(tokenizer, enhanced)
+    too_long = [row for row, encoded in enumerate(found) if len(encoded.input_ids) > limit]
+    for row in too_long:
+        word = appended[row] if appended else None
+        found[row] = _cut(tokenizer, texts[row], limit, word)
+    return found, len(too_long)
+
+
+def _tokens(tokenizer, texts: Sequence[str], **options) -> list[Encoded]:
+    firsts, seconds = split_pairs(texts)
+    if not firsts:
+        return []
+    batch = tokenizer(firsts, seconds, return_attention_mask=False, verbose=False, **options)
+    types = batch.get("token_type_ids")
+    return [
+        Encoded(
+            np.array(ids, dtype=np.int32),
+            np.zeros(len(ids), dtype=np.int8) if types is None else np.array(types[row], dtype=np.int8),
+        )
+        for row, ids in enumerate(batch["input_ids"])
+    ]
+
+
+def _cut(tokenizer, text: str, limit: int, word: str | None) -> Encoded:
+    if word is None:
+        return _tokens(tokenizer, [text], truncation=True, max_length=limit)[0]
+    room = limit  # for the plain text
+    while room > 0:
+        encoded = _tokens(tokenizer, [append_word(_shortened(tokenizer, text, room), word)])[0]
+        excess = len(encoded.input_ids) - limit
+        if excess <= 0:
+            return encoded
+        room -= excess
+    return _tokens(tokenizer, [append_word(text, word)], truncation=True, max_length=limit)[0]  # the word is too long
+
+
+def _shortened(tokenizer, text: str, limit: int) -> str:
+    """The characters of *text* that are left when it is cut to *limit* tokens."""
+    special = tokenizer.num_special_tokens_to_add(SEPARATOR in text)
+    sentences = text.split(SEPARATOR, 1)
+    if limit <= special:
+        return SEPARATOR.join("" for _ in sentences)
+    lists = [[sentence] for sentence in sentences]  # given alone, an empty second sentence would not make a pair
+    batch = tokenizer(*lists, truncation=True, max_length=limit, return_offsets_mapping=True, verbose=False)
+    ends = [0] * len(sentences)
+    for sentence, (_, end) in zip(batch.sequence_ids(0), batch["offset_mapping"][0], strict=True):
+        if sentence is not None:
+            ends[sentence] = max(ends[sentence], end)
+    return SEPARATOR.join(sentence[:end] for sentence, end in zip(sentences, ends, strict=True))
+
+
+def pad(encoded: Sequence[Encoded], pad_token_id: int, with_types: bool) -> dict[str, Tensor]:
+    """A batch, padded on the right.
+
+    Returns:
+        ``input_ids`` and ``attention_mask``, int64 ``(B, longest)``, and *with_types* ``token_type_ids``
+    """
+    size = len(encoded), max(len(row.input_ids) for row in encoded)
+    ids, types = torch.full(size, pad_token_id), torch.zeros(size, dtype=torch.int64)
+    mask = torch.zeros(size, dtype=torch.int64)
+    for number, row in enumerate(encoded):
+        length = len(row.input_ids)
+        ids[number, :length] = torch.from_numpy(row.input_ids)
+        types[number, :length] = torch.from_numpy(row.token_type_ids)
+        mask[number, :length] = 1
+    batch = {"input_ids": ids, "attention_mask": mask}
+    return {**batch, "token_type_ids": types} if with_types else batch

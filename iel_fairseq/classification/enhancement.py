@@ -1,0 +1,65 @@
+"""What a classifier's checkpoint remembers: its model, and where the word at the end of its input comes from."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from iel_fairseq.classification.pretrained import Pretrained
+from iel_fairseq.errors import IELError
+
+KEY = "iel_fairseq.classification"
+"""Where in fairseq's task state the memory lies."""
+
+
+@dataclass(frozen=True)
+class WordEnhancement:
+    """Plain data, so that torch's safe loader reads it.
+
+    Attributes:
+        glue_task: name of the task of GLUE
+        pretrained: configuration and tokenizer
+        importance: the explainer whose word is appended; None: the model reads the plain text
+        extractor: absolute path of the extractor's checkpoint
+        extractor_sha256: SHA-256 of that file
+        samples: perturbations of a text, as the explainer has it
+        seed: of the explainer
+    """
+
+    glue_task: str
+    pretrained: Pretrained = field(repr=False)
+    importance: str | None = None
+    extractor: str | None = None
+    extractor_sha256: str | None = None
+    samples: int | None = None
+    seed: int = 1
+
+    def to_task_state(self) -> dict[str, Any]:
+        """The entry for fairseq's task state."""
+        return {KEY: asdict(self)}
+
+    @classmethod
+    def from_task_state(cls, path: str, task_state: dict[str, Any]) -> WordEnhancement:
+        """Read the entry of the checkpoint at *path*.
+
+        Raises:
+            IELError: it has none
+        """
+        values = task_state.get(KEY)
+        if values is None:
+            raise IELError(f"{path}: not a checkpoint of the task importance_enhanced_classification")
+        return cls(**{**values, "pretrained": Pretrained(**values["pretrained"])})
+
+    def same_input(self, other: WordEnhancement) -> bool:
+        """Whether models that remember *self* and *other* read the same input."""
+        return self._input() == other._input()
+
+    def _input(self) -> tuple:
+        return self.glue_task, self.importance, self.extractor_sha256, self.samples, self.importance and self.seed
+
+    def describe(self) -> str:
+        """One phrase for a message to the user."""
+        if self.importance is None:
+            return f"the plain texts of {self.glue_task}"
+        samples = f", {self.samples} samples" if self.samples else ""
+        return f"{self.importance} of {self.extractor} (SHA-256 {self.extractor_sha256}){samples}, seed {self.seed}"

@@ -1,0 +1,128 @@
+"""Algorithm 2 over a data set: an explainer in front of it, and the store behind it."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from fairseq.logging import progress_bar
+
+from iel_fairseq.attention_store import SHARD_SENTENCES, AttentionStore
+from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.words import words_of
+from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+"""To be raised when what the explainers find changes, or the way it is stored."""
+
+
+class ImportanceStore(AttentionStore):
+    """The importance of words on disk: for each text a row of float32 numbers, the prediction and each word's score.
+
+    The engine stores whole numbers: here they are the bits of the others.
+    """
+
+    content = "important words"
+    option = "--importance-store"
+
+
+def _as_row(explanation: Explanation) -> np.ndarray:
+    return np.array([explanation.prediction, *explanation.scores], dtype=np.float32).view(np.int32)
+
+
+def _from_row(text: str, row: np.ndarray) -> Explanation:
+    numbers = np.asarray(row).astype(np.int32).view(np.float32)
+    return Explanation(words_of(text), numbers[1:], float(numbers[0]))
+
+
+@dataclass(frozen=True)
+class ImportanceExtraction:
+    """What explainer explains which texts, and how. No label is known here.
+
+    Attributes:
+        texts: of a split
+        name: of the split
+        classifier: whose predictions are explained
+        importance: name of the explainer
+        samples: perturbations of a text; None: as many as the explainer's package takes by itself
+        seed: of the explainer
+        log_format: fairseq's, for the progress bar
+        log_interval: likewise
+    """
+
+    texts: Sequence[str]
+    name: str
+    classifier: Classifier
+    importance: str
+    samples: int | None = None
+    seed: int = 1
+    log_format: str | None = None
+    log_interval: int = 100
+
+    @property
+    def explainer(self) -> Explainer:
+        return EXPLAINERS[self.importance]
+
+    def store(self, parent: str) -> ImportanceStore:
+        """The store for what this finds, in the folder *parent*."""
+        request = self._request()
+        shard_sentences = min(SHARD_SENTENCES, self.explainer.at_once)
+        return ImportanceStore(parent, f"{self.name}.{self.importance}", request, shard_sentences)
+
+    def _request(self) -> dict[str, Any]:
+        """Everything that decides what is found; plain JSON data."""
+        digest = hashlib.sha256()
+        for text in self.texts:
+            digest.update(f"{text}\n".encode())
+        package = self.explainer.package
+        return {
+            "format": FORMAT,
+            "extractor_sha256": self.classifier.sha256,
+            "source_sha256": digest.hexdigest(),
+            "sentences": len(self.texts),
+            "dtype": "int32",
+            "importance": self.importance,
+            "samples": self._samples,
+            "seed": self.seed if self.importance != "attention" else None,
+            "package": package and f"{package} {importlib.metadata.version(package)}",
+        }
+
+    @property
+    def _samples(self) -> int:
+        return (self.samples or self.explainer.samples) if self.explainer.samples else 0
+
+    def explanations(self, sentences: range | None = None) -> list[Explanation]:
+        """For each text, or each of a range of them, in their order, its explanation; with a progress bar."""
+        sentences = range(len(self.texts)) if sentences is None else sentences
+        texts = [self.texts[index] for index in sentences]
+        bar = progress_bar.progress_bar(
+            range(len(texts)),
+            log_format=self.log_format,
+            log_interval=self.log_interval,
+            prefix=f"{self.importance} of {self.name}, {sentences.start + 1:,} to {sentences.stop:,} "
+            f"of {len(self.texts):,}",
+        )
+        found: list[Explanation | None] = [None] * len(texts)
+        started = time.perf_counter()
+        done = self.explainer.explain(self.classifier, texts, self._samples, self.seed)
+        for _, (row, explanation) in zip(bar, done, strict=True):
+            found[row] = explanation
+        seconds = time.perf_counter() - started
+        logger.info(
+            f"{self.name}: {self.importance}, sentences {sentences.start + 1:,} to {sentences.stop:,} of "
+            f"{len(self.texts):,} explained in {seconds:.1f} s"
+        )
+        return [explanation for explanation in found if explanation is not None]
+
+    def stored_explanations(self, parent: str) -> list[Explanation]:
+        """The same from the store in *parent*; what it lacks is found first, by all ranks together."""
+        rows = self.store(parent).fill(lambda sentences: [_as_row(found) for found in self.explanations(sentences)])
+        return [_from_row(text, row) for text, row in zip(self.texts, rows, strict=True)]

@@ -1,0 +1,119 @@
+"""Texts with the importance of their words as colour, explainers side by side."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Mapping, Sequence
+
+from matplotlib import colormaps
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from iel_fairseq.classification.words import SEPARATOR
+from iel_fairseq.explainers import Explanation
+
+COLOURS = colormaps["RdBu_r"]
+WIDTH = 84
+"""Characters of a line in a picture."""
+
+Piece = tuple[str, str | None, bool]
+"""A part of a text, its colour (None between words), and whether it is the important word."""
+
+
+def pieces(text: str, explanation: Explanation) -> list[Piece]:
+    """*text* in words and what is between them. Red speaks for the prediction, blue against it.
+
+    Colours are relative to the highest score in the text.
+    """
+    found: list[Piece] = []
+    done = 0
+    highest = max((abs(float(score)) for score in explanation.scores), default=0.0) or 1.0
+    best = int(explanation.scores.argmax()) if explanation.words else None
+    for number, (word, score) in enumerate(zip(explanation.words, explanation.scores, strict=True)):
+        found.append((text[done : word.start], None, False))
+        # the darkest colours of the map would hide the letters
+        found.append((word.text, to_hex(COLOURS(0.5 + 0.35 * float(score) / highest)), number == best))
+        done = word.end
+    return [piece for piece in [*found, (text[done:], None, False)] if piece[0]]
+
+
+def importance_html(texts: Sequence[str], explained: Mapping[str, Sequence[Explanation]], labels: Sequence[str]) -> str:
+    """A page with a row for each text and a column for each explainer.
+
+    Args:
+        texts: the texts
+        explained: for each explainer's name the explanations of *texts*
+        labels: what was predicted for each text, in words
+    """
+    rows = []
+    for number, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        cells = "".join(f"<td>{_html_of(pieces(text, found[number]))}</td>" for found in explained.values())
+        rows.append(f"<tr><th>{html.escape(label)}</th>{cells}</tr>")
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in explained)
+    style = (
+        "td{padding:.6em;vertical-align:top;line-height:1.7}th{text-align:left;padding:.6em}b{border-bottom:2px solid}"
+    )
+    body = "\n".join(rows)
+    return (
+        f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>Importance of words</title><style>{style}</style>'
+        f"</head><body>\n<table><tr><th>prediction</th>{head}</tr>\n{body}\n</table>\n"
+        "<p>Red words speak for the prediction, blue ones against it; the most important one is underlined.</p>\n"
+        "</body></html>\n"
+    )
+
+
+def _html_of(parts: Sequence[Piece]) -> str:
+    marked = []
+    for part, colour, important in parts:
+        text = html.escape(part).replace(SEPARATOR, "<br>")
+        if important:
+            text = f"<b>{text}</b>"
+        marked.append(f'<span style="background:{colour}">{text}</span>' if colour else text)
+    return "".join(marked)
+
+
+def importance_figure(
+    texts: Sequence[str], explained: Mapping[str, Sequence[Explanation]], labels: Sequence[str]
+) -> Figure:
+    """The same as a picture: a panel for each text, a paragraph in it for each explainer."""
+    paragraphs = [
+        [(name, _lines(pieces(text, found[number]))) for name, found in explained.items()]
+        for number, text in enumerate(texts)
+    ]
+    heights = [sum(len(lines) + 0.6 for _, lines in panel) + 1 for panel in paragraphs]
+    figure = Figure(figsize=(10, 0.26 * sum(heights)))
+    figure.subplots_adjust(left=0.01, right=0.99, top=0.99, bottom=0.01)
+    panels = figure.subplots(len(texts), 1, squeeze=False, gridspec_kw={"height_ratios": heights, "hspace": 0.05})
+    for axes, panel, label, height in zip(panels[:, 0], paragraphs, labels, heights, strict=True):
+        axes.set(xlim=(-14, WIDTH + 2), ylim=(height, 0))
+        axes.axis("off")
+        axes.text(-14, 0.6, label, weight="bold", size=9)
+        line = 1.6
+        for name, lines in panel:
+            axes.text(-14, line, name, size=9)
+            for parts in lines:
+                column = 0
+                for part, colour, important in parts:
+                    box = {"facecolor": colour, "edgecolor": "black" if important else "none", "pad": 1.5}
+                    axes.text(column, line, part, family="monospace", size=9, bbox=box if colour else None)
+                    column += len(part)
+                line += 1
+            line += 0.6
+    return figure
+
+
+def _lines(parts: Sequence[Piece]) -> list[list[Piece]]:
+    """*parts* in lines of at most :data:`WIDTH` characters; the second sentence begins a new one."""
+    lines: list[list[Piece]] = [[]]
+    column = 0
+    for part, colour, important in parts:
+        head, separator, tail = part.partition(SEPARATOR)
+        if column + len(head) > WIDTH and column:
+            lines.append([])
+            column, head = 0, head.lstrip()
+        lines[-1].append((head, colour, important))
+        column += len(head)
+        if separator:
+            lines.append([(tail, colour, important)])
+            column = len(tail)
+    return lines

@@ -1,0 +1,129 @@
+"""A model of the transformers library as plain data: its configuration and tokenizer, without the weights.
+
+transformers is imported where it is needed: fairseq imports this package for translation, too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+
+from iel_fairseq.classification.glue import GlueTask
+from iel_fairseq.errors import IELError
+
+FIRST_POSITION = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
+"""Model types whose positions begin after the padding's number."""
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """Everything but the weights. Plain data, which torch's safe loader reads out of a checkpoint.
+
+    Attributes:
+        config: the model's configuration, in JSON
+        tokenizer: the tokenizer's files: name and text
+    """
+
+    config: str
+    tokenizer: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_name(cls, name: str, glue: GlueTask) -> Pretrained:
+        """Of a local folder, or a name on the hub, for the classes of *glue*.
+
+        Raises:
+            IELError: there is no such model, or its tokenizer is not a fast one
+        """
+        from transformers import AutoConfig, AutoTokenizer
+
+        labels = glue.labels or (glue.label,)
+        with _in_one_line(name):
+            config = AutoConfig.from_pretrained(
+                name,
+                num_labels=glue.outputs,
+                id2label=dict(enumerate(labels)),
+                label2id={label: number for number, label in enumerate(labels)},
+                problem_type="regression" if glue.regression else "single_label_classification",
+                trust_remote_code=False,
+            )
+            tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
+        if not tokenizer.is_fast:
+            raise IELError(f"{name}: it has no fast tokenizer, which tells what piece belongs to what word")
+        with tempfile.TemporaryDirectory() as folder:
+            files = {}
+            for path in tokenizer.save_pretrained(folder):
+                if path.endswith((".json", ".txt")) and os.path.exists(path):
+                    with open(path, encoding="utf-8") as file:
+                        files[os.path.basename(path)] = file.read()
+        return cls(config.to_json_string(use_diff=False), files)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def build_config(self):
+        """The configuration, as an object of transformers.
+
+        Raises:
+            IELError: it is of no model that transformers knows
+        """
+        from transformers import AutoConfig
+
+        with _in_one_line("the checkpoint's configuration"):
+            return AutoConfig.for_model(**json.loads(self.config))
+
+    def build_tokenizer(self):
+        """The tokenizer, a fast one.
+
+        Raises:
+            IELError: its files are damaged
+        """
+        from transformers import AutoTokenizer
+
+        with tempfile.TemporaryDirectory() as folder, _in_one_line("the checkpoint's tokenizer"):
+            for name, text in {"config.json": self.config, **self.tokenizer}.items():
+                with open(os.path.join(folder, os.path.basename(name)), "w", encoding="utf-8") as file:
+                    file.write(text)
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+
+    def build_model(self, weights: str | None = None) -> torch.nn.Module:
+        """The classifier, in float32.
+
+        Args:
+            weights: folder or name whose weights are read, the last layer's being new; None: all are random, to be
+                loaded from a checkpoint
+
+        Raises:
+            IELError: the weights cannot be had, or transformers has no such classifier
+        """
+        from transformers import AutoModelForSequenceClassification
+
+        with _in_one_line(weights or "the checkpoint's configuration"):
+            if weights is None:
+                return AutoModelForSequenceClassification.from_config(self.build_config(), trust_remote_code=False)
+            return AutoModelForSequenceClassification.from_pretrained(
+                weights, config=self.build_config(), dtype=torch.float32, trust_remote_code=False
+            )
+
+    def longest_input(self, tokenizer) -> int:
+        """Tokens, special ones among them, that the model can read."""
+        config = self.build_config()
+        limit = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
+        if config.model_type in FIRST_POSITION:
+            limit -= config.pad_token_id + 1
+        return min(limit, tokenizer.model_max_length)
+
+
+@contextmanager
+def _in_one_line(name: str):
+    """What transformers raises, as one line about *name*."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+        line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise IELError(f"{name}: not a model that transformers can load as a classifier ({line})") from error

@@ -1,0 +1,78 @@
+"""Sentences on which a system and its control differ most, with the attention words that the system read."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from iel_fairseq.errors import IELError
+from iel_fairseq.files import read_lines
+from iel_fairseq.reports.runs import Run, System
+
+logger = logging.getLogger(__name__)
+
+COUNT = 5
+"""Sentences on which the system is better, and as many on which it is worse."""
+
+
+def most_different(
+    system: Sequence[str], control: Sequence[str], references: Sequence[str], count: int = COUNT
+) -> list[tuple[int, float, float]]:
+    """Where the chrF of two systems' sentences differs most, the system's gains first.
+
+    Args:
+        system: translations
+        control: another system's
+        references: of both
+        count: of sentences where the system is better, and of those where it is worse; fewer if there are not so many
+
+    Returns:
+        index of the sentence, chrF of the system's, chrF of the control's
+    """
+    from sacrebleu import sentence_chrf
+
+    scored = [
+        (index, sentence_chrf(ours, [reference]).score, sentence_chrf(theirs, [reference]).score)
+        for index, (ours, theirs, reference) in enumerate(zip(system, control, references, strict=True))
+        if ours != theirs
+    ]
+    by_gain = sorted(scored, key=lambda item: item[2] - item[1])
+    better = [item for item in by_gain if item[1] > item[2]]
+    worse = [item for item in reversed(by_gain) if item[1] < item[2]]
+    return better[:count] + worse[:count]
+
+
+def attention_words(run: Run, system: System, split: str, indices: Sequence[int]) -> dict[int, str]:
+    """The attention words of some sentences, each with its position, as in ``chat/3``.
+
+    Args:
+        run: that the system belongs to
+        system: enhanced
+        split: fairseq's name of the set
+        indices: of the sentences
+
+    Returns:
+        by index; empty where the extractor is missing, which is logged
+    """
+    import torch
+    from fairseq import checkpoint_utils
+
+    from iel_fairseq.attention_words import extract_attention_words
+
+    try:
+        _, _, task = checkpoint_utils.load_model_ensemble_and_task(
+            [str(system.folder / "checkpoint_best.pt")], arg_overrides={"data": str(run.folder / "data-bin")}
+        )
+        extractor = task.extractor()
+        lines = read_lines(str(run.folder / "bpe" / f"{split}.{run.source}"))
+    except (IELError, OSError) as error:
+        logger.warning(f"{system.folder}: no attention words are shown ({error})")
+        return {}
+    found: dict[int, str] = {}
+    for index in indices:
+        tokens = task.source_dictionary.encode_line(lines[index], add_if_not_exist=False).long()
+        with torch.no_grad():
+            words = extract_attention_words(extractor.model, tokens.unsqueeze(0))
+        x = lines[index].split()
+        found[index] = " ".join(f"{x[position - 1]}/{position}" for position in words.positions[0].tolist())
+    return found

@@ -1,0 +1,213 @@
+"""Finished runs: what a recipe left in its folder.
+
+WORK/data-bin/                                  the prepared data
+WORK/raw/SPLIT.LANGUAGE                         the raw text
+WORK/ARCHITECTURE/SYSTEM/checkpoint_best.pt     with finished beside it
+WORK/ARCHITECTURE/SYSTEM/train.log
+WORK/ARCHITECTURE/SYSTEM/SPLIT.TARGET           its translations, raw text
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+from iel_fairseq.errors import IELError
+from iel_fairseq.files import read_lines
+from iel_fairseq.preparation.prepared_folder import FILE, PreparedFolder
+
+logger = logging.getLogger(__name__)
+
+ORDER = ("baseline", "control", "attention-words", "attention-positions", "bootstrap-control", "bootstrap")
+"""Of the systems in a table; others follow, by name."""
+
+Curve = list[tuple[int, float]]
+"""Validation loss by number of updates."""
+
+
+@cache
+def _what_a_checkpoint_says(path: str, changed: int) -> dict[str, Any]:
+    """A checkpoint without its weights, of which the number is kept; read once for each *changed*, its time."""
+    from fairseq import checkpoint_utils
+
+    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    state["parameters"] = sum(weights.numel() for weights in state.pop("model").values())
+    state.pop("last_optimizer_state", None)
+    return state
+
+
+@dataclass(frozen=True)
+class System:
+    """One trained system.
+
+    Attributes:
+        name: e.g. ``control``
+        folder: its save directory
+    """
+
+    name: str
+    folder: Path
+
+    @property
+    def _state(self) -> dict[str, Any]:
+        path = self.folder / "checkpoint_best.pt"
+        return _what_a_checkpoint_says(str(path), path.stat().st_mtime_ns if path.exists() else 0)
+
+    @property
+    def parameters(self) -> int:
+        return self._state["parameters"]
+
+    @property
+    def seed(self) -> int:
+        return self._state["cfg"]["common"]["seed"]
+
+    @property
+    def updates(self) -> int:
+        """Optimiser updates behind the best checkpoint, those of the baseline included."""
+        own = self._state["optimizer_history"][-1]["num_updates"]
+        return own + self._updates_before
+
+    @property
+    def _updates_before(self) -> int:
+        return 0 if self.name == "baseline" else System("baseline", self.folder.parent / "baseline").updates
+
+    @property
+    def training_seconds(self) -> float | None:
+        """Wall-clock time of training behind the best checkpoint, that of the baseline included, in seconds.
+
+        Validation and extraction are part of it. None where the checkpoint does not say.
+        """
+        return self._state["extra_state"].get("previous_training_time")
+
+    @property
+    def extraction_seconds(self) -> float:
+        """Wall-clock time that its training spent on extraction; 0 where all was in the store already."""
+        return sum(
+            float(seconds) for seconds in re.findall(r": sentences \S+ to \S+ of \S+ read in ([\d.]+) s", self._log)
+        )
+
+    def curve(self) -> Curve:
+        """Validation loss after each epoch, by number of updates, those of the baseline included."""
+        found = re.findall(r"valid on 'valid' subset \| loss ([\d.]+) .*?\| num_updates (\d+)", self._log)
+        # fairseq's own log file repeats lines.
+        return [(int(updates) + self._updates_before, float(loss)) for loss, updates in dict.fromkeys(found)]
+
+    @cached_property
+    def _log(self) -> str:
+        path = self.folder / "train.log"
+        return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
+
+    def translations(self, split: str, language: str) -> list[str]:
+        """Its translations of a set, raw text, in the order of the set."""
+        return read_lines(str(self.folder / f"{split}.{language}"))
+
+
+@dataclass(frozen=True)
+class Run:
+    """What one recipe made with one seed.
+
+    Attributes:
+        folder: the recipe's WORK
+        source: source language
+        target: target language
+        sets: the sets' own names, by fairseq's
+    """
+
+    folder: Path
+    source: str
+    target: str
+    sets: dict[str, str]
+
+    @classmethod
+    def read(cls, folder: str) -> Run:
+        """Find out what *folder* holds.
+
+        Raises:
+            IELError: it is no recipe's folder
+        """
+        data = Path(folder) / "data-bin"
+        if (data / FILE).exists():
+            prepared = PreparedFolder.read(str(data))
+            return cls(Path(folder), prepared.source_lang, prepared.target_lang, prepared.sets)
+        # Prepared by other means: everything but the sets' own names is told by the names of the files.
+        for path in data.glob("valid.*-*.*.idx"):
+            source, target = path.name.split(".")[1].split("-")
+            names = sorted(path.name.split(".")[0] for path in data.glob(f"test*.{source}-{target}.{target}.idx"))
+            return cls(Path(folder), source, target, {name: name for name in ["valid", *names]})
+        raise IELError(f"{folder}: no run of a recipe, it holds no data-bin with a validation set")
+
+    @property
+    def label(self) -> str:
+        """Name of the experiment: that of the folder, without the seed, as in ``multi30k.seed2``."""
+        return re.sub(r"[.-]seed[.-]?\d+$", "", Path(self.folder).resolve().name)
+
+    def architectures(self) -> dict[str, list[System]]:
+        """Finished systems by architecture; one without all its translations is left out, which is logged."""
+        found: dict[str, list[System]] = {}
+        for finished in sorted(self.folder.glob("*/*/finished")):
+            system = System(finished.parent.name, finished.parent)
+            missing = [name for name in self.sets if not (system.folder / f"{name}.{self.target}").exists()]
+            if missing:
+                logger.warning(f"{system.folder}: left out, it has not translated {', '.join(missing)}")
+                continue
+            found.setdefault(finished.parent.parent.name, []).append(system)
+        for systems in found.values():
+            systems.sort(key=lambda system: place(system.name))
+        return found
+
+    def raw(self, split: str, language: str) -> list[str]:
+        """The raw text of a set: the target side is what BLEU is computed against.
+
+        Raises:
+            IELError: it is not there
+        """
+        path = self.folder / "raw" / f"{split}.{language}"
+        try:
+            return read_lines(str(path))
+        except OSError as error:
+            raise IELError(f"{path}: cannot be read ({error.strerror}); it is the raw text of {split}") from error
+
+
+def place(name: str) -> tuple:
+    """What systems are sorted by, from their names: as :data:`ORDER` has them, then by name and number."""
+    numbers = [float(number) for number in re.findall(r"\d+\.?\d*", name)]
+    return (ORDER.index(name) if name in ORDER else len(ORDER), re.sub(r"[\d.]+", "", name), numbers)
+
+
+def control_of(system: str, finished: Collection[str]) -> str | None:
+    """The system that *system* is compared with; None where there is none.
+
+    The control has as many updates as the systems it is the control of. That of bootstrapping has more, and will do for
+    the baseline where there is no other.
+
+    Args:
+        system: its name
+        finished: names of the systems that there are
+    """
+    fitting = ["bootstrap-control"] if system.startswith("bootstrap") else ["control", "bootstrap-control"]
+    return next((control for control in fitting if control in finished), None)
+
+
+def control_score(save_dir: str, metric: str) -> float:
+    """The best validation score of a control.
+
+    Args:
+        save_dir: its save directory
+        metric: by which it must have chosen its checkpoint
+
+    Raises:
+        IELError: its checkpoint cannot be read, or was chosen by another metric
+    """
+    from fairseq import checkpoint_utils
+
+    best = str(Path(save_dir) / "checkpoint_best.pt")
+    state = checkpoint_utils.load_checkpoint_to_cpu(best)
+    chosen_by = state["cfg"]["checkpoint"]["best_checkpoint_metric"]
+    if chosen_by != metric:
+        raise IELError(f"{best}: the control's validation score is {chosen_by}, not {metric}")
+    return state["extra_state"]["best"]

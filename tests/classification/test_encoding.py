@@ -1,0 +1,70 @@
+"""Texts as the model reads them: what is too long is cut, the appended word never is."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from tiny_bert import LIMIT, make_classifier
+
+from iel_fairseq.classification.dataset import ClassificationDataset
+from iel_fairseq.classification.encoding import encode
+from iel_fairseq.classification.glue import Example
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    return make_classifier(tmp_path_factory.mktemp("bert")).model.tokenizer
+
+
+def tokens(tokenizer, text: str, word: str | None = None, limit: int = LIMIT) -> tuple[str, int]:
+    (encoded,), cut = encode(tokenizer, [text], limit, [word])
+    assert len(encoded.input_ids) <= limit
+    return " ".join(tokenizer.convert_ids_to_tokens(encoded.input_ids.tolist())), cut
+
+
+def test_short_texts_are_what_the_tokenizer_makes_of_them(tokenizer):
+    assert tokens(tokenizer, "the film", "film") == ("[CLS] the film film [SEP]", 0)
+    assert tokens(tokenizer, "the film\ta dog.", "film") == ("[CLS] the film [SEP] a dog . film [SEP]", 0)
+    assert tokens(tokenizer, "the film\ta dog.") == ("[CLS] the film [SEP] a dog . [SEP]", 0)
+    assert tokens(tokenizer, "", None) == ("[CLS] [SEP]", 0)
+    (pair,), _ = encode(tokenizer, ["the film\ta dog"], LIMIT)
+    assert pair.token_type_ids.tolist() == [0, 0, 0, 0, 1, 1, 1]
+
+
+def test_a_long_text_loses_its_end_but_not_the_word(tokenizer):
+    assert tokens(tokenizer, "the " * 600, "playing") == ("[CLS] " + "the " * 20 + "play ##ing [SEP]", 1)
+    assert tokens(tokenizer, "the " * 20, "playing") == ("[CLS] " + "the " * 20 + "play ##ing [SEP]", 0)
+    assert tokens(tokenizer, "the " * 600) == ("[CLS] " + "the " * 22 + "[SEP]", 1)
+
+
+def test_the_longer_sentence_of_a_pair_is_cut(tokenizer):
+    text = "a film\t" + "dog " * 600
+    assert tokens(tokenizer, text, "film") == ("[CLS] a film [SEP] " + "dog " * 18 + "film [SEP]", 1)
+    text = "dog " * 600 + "\ta film"
+    assert tokens(tokenizer, text, "film") == ("[CLS] " + "dog " * 18 + "[SEP] a film film [SEP]", 1)
+
+
+def test_a_cut_within_a_word_still_leaves_room(tokenizer):
+    for limit in range(6, 20):
+        found, _ = tokens(tokenizer, "playings " * 30, "playing", limit)
+        assert found.endswith("play ##ing [SEP]")
+
+
+def test_a_word_that_is_longer_than_all(tokenizer):
+    found, cut = tokens(tokenizer, "the film", "play" + "ing" * 20, limit=8)
+    assert cut == 1
+    assert found.startswith("[CLS]")
+
+
+def test_a_batch_is_padded_and_the_cut_ones_are_counted(tmp_path):
+    model = make_classifier(tmp_path).model
+    examples = [Example("the film", 1), Example("a " * 99, 0), Example("", 1)]
+    dataset = ClassificationDataset(examples, model, ["film", "a", None])
+    assert dataset.cut == 1
+    assert dataset.sizes.tolist() == [5, LIMIT, 2]
+    batch = dataset.collater([dataset[0], dataset[2]])
+    assert batch["net_input"]["input_ids"].shape == (2, 5)
+    assert batch["net_input"]["attention_mask"].tolist() == [[1] * 5, [1, 1, 0, 0, 0]]
+    assert batch["target"].tolist() == [1, 1]
+    batches = dataset.batch_by_size(dataset.ordered_indices(), max_sentences=2, required_batch_size_multiple=8)
+    assert sorted(np.concatenate(batches).tolist()) == [0, 1, 2]  # no sentence is lost

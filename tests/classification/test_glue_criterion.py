@@ -1,0 +1,67 @@
+"""Metrics are those of the whole set, whatever its batches and ranks."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from fairseq.logging import metrics
+
+from iel_fairseq.classification.glue import GLUE_TASKS
+from iel_fairseq.classification.metrics import METRICS
+from iel_fairseq.criterions.glue import GlueCriterion, log_glue_metrics
+
+LOGITS = torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
+LABELS = torch.randint(0, 2, (50,), generator=torch.Generator().manual_seed(2)).float()
+
+
+class Model(torch.nn.Module):
+    def forward(self, logits):
+        return logits
+
+
+def log_of(task: str, cuts: list[int], logits, labels) -> list[dict]:
+    """What the criterion logs for the set in batches that end at *cuts*."""
+    criterion = GlueCriterion(SimpleNamespace(glue=GLUE_TASKS[task]))
+    outputs = []
+    for start, end in zip([0, *cuts], [*cuts, len(labels)], strict=True):
+        sample = {"net_input": {"logits": logits[start:end]}, "target": labels[start:end], "ntokens": 1}
+        outputs.append(criterion(Model().eval(), sample)[2])
+    return outputs
+
+
+@pytest.mark.parametrize("cuts", [[], [1, 2, 30], [7, 8, 9, 49]])
+@pytest.mark.parametrize(("task", "names"), [("CoLA", ["matthews"]), ("QQP", ["accuracy", "f1"])])
+def test_classes(task, names, cuts):
+    outputs = log_of(task, cuts, LOGITS, LABELS)
+    with metrics.aggregate(new_root=True) as batch_by_batch:
+        for output in outputs:  # as the trainer does, two ranks' outputs at once being a list of two
+            log_glue_metrics(GLUE_TASKS[task], [output])
+    with metrics.aggregate(new_root=True) as at_once:
+        log_glue_metrics(GLUE_TASKS[task], outputs)
+    for name in names:
+        expected = METRICS[name](LOGITS.argmax(-1).numpy(), LABELS.numpy())
+        assert batch_by_batch.get_smoothed_values()[name] == pytest.approx(expected, abs=0.005)
+        assert at_once.get_smoothed_values()[name] == pytest.approx(expected, abs=0.005)
+
+
+def test_scores():
+    scores, labels = LOGITS[:, :1], LABELS + torch.arange(50) % 5
+    with metrics.aggregate(new_root=True) as found:
+        log_glue_metrics(GLUE_TASKS["STS-B"], log_of("STS-B", [3, 40], scores, labels))
+    for name in ("spearman", "pearson"):
+        expected = METRICS[name](scores[:, 0].numpy(), labels.numpy())
+        assert found.get_smoothed_values()[name] == pytest.approx(expected, abs=0.005)
+
+
+def test_losses():
+    (output,) = log_of("CoLA", [], LOGITS, LABELS)
+    assert float(output["loss"]) == pytest.approx(
+        float(F.cross_entropy(LOGITS, LABELS.long(), reduction="sum")), rel=1e-5
+    )
+    (output,) = log_of("STS-B", [], LOGITS[:, :1], LABELS)
+    assert float(output["loss"]) == pytest.approx(float(((LOGITS[:, 0] - LABELS) ** 2).sum()), rel=1e-5)
+    assert np.allclose(output["outcomes"].numpy().T, [LOGITS[:, 0], LABELS])

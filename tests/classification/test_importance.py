@@ -1,0 +1,84 @@
+"""Algorithm 2 over a data set: stored, taken up again, fingerprinted (the engine is test_attention_store.py's)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_bert import make_classifier
+
+from iel_fairseq.classification import importance
+from iel_fairseq.classification.importance import ImportanceExtraction
+from iel_fairseq.explainers import EXPLAINERS
+
+TEXTS = ["a dog", "the cat is playing.", "...", "good good film", "👍"] * 2
+
+
+@pytest.fixture(scope="module")
+def extraction(tmp_path_factory) -> ImportanceExtraction:
+    classifier = make_classifier(tmp_path_factory.mktemp("bert"), "STS-B")
+    return ImportanceExtraction(TEXTS, "valid", classifier, "lime", samples=10)
+
+
+def test_what_is_stored_is_what_was_found(extraction, tmp_path):
+    found = extraction.explanations()
+    for _ in range(2):  # extracted, then read
+        stored = extraction.stored_explanations(str(tmp_path))
+        for one, other in zip(found, stored, strict=True):
+            assert (one.words, one.prediction) == (other.words, other.prediction)
+            assert (one.scores == other.scores).all()
+    assert [explanation.important_word for explanation in stored[2:5]] == [None, found[3].important_word, "👍"]
+
+
+def test_a_killed_extraction_goes_on(extraction, tmp_path, monkeypatch):
+    monkeypatch.setitem(EXPLAINERS, "lime", replace(EXPLAINERS["lime"], at_once=4))  # three shards
+    asked: list[range] = []
+    explanations = ImportanceExtraction.explanations
+
+    def dies_once(self, sentences):
+        asked.append(sentences)
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return explanations(self, sentences)
+
+    monkeypatch.setattr(ImportanceExtraction, "explanations", dies_once)
+    with pytest.raises(KeyboardInterrupt):
+        extraction.stored_explanations(str(tmp_path))
+    assert len(extraction.stored_explanations(str(tmp_path))) == len(TEXTS)
+    assert asked == [range(0, 4), range(4, 8), range(4, 8), range(8, 10)]
+
+
+def test_another_request_is_another_store(extraction, tmp_path):
+    def place(changed: ImportanceExtraction) -> str:
+        return changed.store(str(tmp_path)).path
+
+    others = [
+        replace(extraction, samples=11),
+        replace(extraction, seed=2),
+        replace(extraction, importance="random"),
+        replace(extraction, texts=TEXTS[:-1]),
+        replace(extraction, classifier=replace(extraction.classifier, sha256="1" * 64)),
+    ]
+    places = {place(other) for other in [extraction, *others]}
+    assert len(places) == 6
+    assert Path(place(extraction)).name.startswith("important_words.valid.lime.")
+    assert place(replace(extraction, classifier=replace(extraction.classifier, max_tokens=7))) == place(extraction)
+
+
+def test_the_packages_own_number_of_samples_is_the_default(extraction):
+    assert [EXPLAINERS[name].samples for name in ("lime", "shap", "attention", "random")] == [5000, 500, 0, 0]
+    requests = {
+        name: replace(extraction, importance=name, samples=None).store("x").request for name in ("lime", "shap")
+    }
+    assert (requests["lime"]["samples"], requests["shap"]["samples"]) == (5000, 500)
+    assert requests["lime"]["package"].startswith("lime 0.")
+
+
+def test_rows_hold_any_number(extraction):
+    explanation = importance._from_row(
+        "a b", importance._as_row(importance.Explanation.of("a b", [-1e-30, np.pi], -0.5))
+    )
+    assert explanation.prediction == -0.5
+    assert explanation.scores.tolist() == np.array([-1e-30, np.pi], dtype=np.float32).tolist()

@@ -1,0 +1,39 @@
+"""Words as coloured text: what is drawn is what was found."""
+
+from __future__ import annotations
+
+from iel_fairseq.classification.plots import WIDTH, importance_figure, importance_html, pieces
+from iel_fairseq.explainers import Explanation
+
+TEXT = "A <dog>.\tThe cat"
+FOUND = Explanation.of(TEXT, [0, -1, 0.5, 2], 1)
+
+
+def test_every_character_is_there_and_the_important_word_is_marked():
+    parts = pieces(TEXT, FOUND)
+    assert "".join(part for part, _, _ in parts) == TEXT
+    assert [part for part, _, important in parts if important] == ["cat"]
+    colours = {part: colour for part, colour, _ in parts if colour}
+    assert list(colours) == ["A", "<dog>", "The", "cat"]
+    red, blue = (int(colours["cat"][place : place + 2], 16) for place in (1, 5))
+    assert red > blue  # speaks for the prediction
+    red, blue = (int(colours["<dog>"][place : place + 2], 16) for place in (1, 5))
+    assert red < blue
+
+
+def test_page():
+    page = importance_html([TEXT], {"lime": [FOUND], "shap": [FOUND]}, ["label: <1>"])
+    assert page.count("<b>cat</b>") == 2
+    assert "&lt;dog&gt;" in page
+    assert "label: &lt;1&gt;" in page
+
+
+def test_picture(tmp_path):
+    text = "word " * 50
+    figure = importance_figure(
+        [text, ""], {"lime": [Explanation.of(text, range(50), 1), Explanation.of("", [], 1)]}, ["a", "b"]
+    )
+    drawn = [label for label in figure.axes[0].texts if label.get_text() == "word"]
+    assert len(drawn) == 50
+    assert max(label.get_position()[0] for label in drawn) <= WIDTH
+    figure.savefig(tmp_path / "picture.png")

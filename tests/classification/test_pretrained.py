@@ -1,0 +1,111 @@
+"""A pretrained model as data, and what is wrong with options and checkpoints, each in one line."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny_bert import make_classifier, make_folder
+
+from iel_fairseq.classification.classifier import load_classifier
+from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
+from iel_fairseq.classification.enhancement import WordEnhancement
+from iel_fairseq.classification.glue import GLUE_TASKS
+from iel_fairseq.classification.pretrained import Pretrained
+from iel_fairseq.errors import IELError
+from iel_fairseq.tasks.importance_enhanced_classification import ImportanceEnhancedClassificationTask
+
+
+def save(path, classifier) -> str:
+    """A checkpoint of *classifier*, as fairseq writes it."""
+    memory = WordEnhancement(classifier.glue.name, classifier.model.pretrained).to_task_state()
+    state = {
+        "model": classifier.model.state_dict(),
+        "cfg": {"task": {}},
+        "optimizer_history": [{"num_updates": 1, "lr_scheduler_state": {"best": None}}],
+        "extra_state": {"train_iterator": {"epoch": 1}},
+        "task_state": memory,
+    }
+    torch.save(state, path)
+    return str(path)
+
+
+def setup(**options) -> ImportanceEnhancedClassificationTask:
+    defaults = {"data": ".", "glue_task": "CoLA", "finetune_from_model": None}
+    return ImportanceEnhancedClassificationTask.setup_task(
+        ImportanceEnhancedClassificationConfig(**{**defaults, **options})
+    )
+
+
+@pytest.mark.parametrize("glue", ["CoLA", "STS-B"])
+def test_a_checkpoint_is_all_that_is_needed(tmp_path, glue):
+    classifier = make_classifier(tmp_path / "bert", glue)
+    loaded = load_classifier(save(tmp_path / "model.pt", classifier), torch.device("cpu"))
+    texts = ["a good dog", "the cat is playing."]
+    assert (loaded.scores(texts) == classifier.scores(texts)).all()
+    assert loaded.glue == classifier.glue
+    assert loaded.model.hf.config.problem_type.startswith("regression" if glue == "STS-B" else "single_label")
+
+
+def test_the_limit_of_other_models():
+    config = '{"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}'
+    tokenizer = type("Tokenizer", (), {"model_max_length": 10**30})
+    assert Pretrained(config).longest_input(tokenizer) == 512
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"data": None}, "DATA: give the folder"),
+        ({"glue_task": None}, "--glue-task: give one of CoLA"),
+        ({}, "--hf-model: give a pretrained encoder"),
+        ({"hf_model": "no/such/folder"}, "no/such/folder: not a model that transformers can load"),
+        ({"importance": "lime", "hf_model": "bert"}, "--importance lime: no extractor without"),
+        ({"importance_samples": 1, "hf_model": "bert"}, "--importance-samples 1: it is at least 2"),
+        ({"finetune_from_model": "no.pt"}, "no.pt: no such checkpoint file"),
+    ],
+)
+def test_bad_options_are_one_line(options, message, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(IELError) as error:
+        setup(**options)
+    assert str(error.value).startswith(message)
+    assert "\n" not in str(error.value)
+
+
+def test_checkpoints_that_are_none_of_ours(tmp_path):
+    classifier = make_classifier(tmp_path / "bert")
+    path = save(tmp_path / "model.pt", classifier)
+    with pytest.raises(IELError, match=f"{path}: this checkpoint is for CoLA, not for RTE"):
+        setup(glue_task="RTE", finetune_from_model=path)
+    state = torch.load(path)
+    torch.save({**state, "task_state": {}}, path)
+    with pytest.raises(IELError, match="not a checkpoint of the task importance_enhanced_classification"):
+        load_classifier(path, torch.device("cpu"))
+    path = save(tmp_path / "model.pt", classifier)
+    state = torch.load(path)
+    state["model"].pop("hf.classifier.bias")
+    torch.save(state, path)
+    with pytest.raises(IELError, match="its weights do not fit its own settings"):
+        load_classifier(path, torch.device("cpu"))
+
+
+def test_what_makes_another_training():
+    plain = WordEnhancement("CoLA", Pretrained("{}"))
+    lime = replace(plain, importance="lime", extractor="m.pt", extractor_sha256="ab", samples=9)
+    assert plain.same_input(replace(plain, seed=2))
+    assert not plain.same_input(lime)
+    assert not lime.same_input(replace(lime, samples=8))
+    assert not lime.same_input(replace(lime, seed=2))
+    assert lime.describe() == "lime of m.pt (SHA-256 ab), 9 samples, seed 1"
+    assert plain.describe() == "the plain texts of CoLA"
+
+
+def test_a_model_that_brings_code_is_refused(tmp_path):
+    folder = make_folder(tmp_path / "bert")
+    config = (folder / "config.json").read_text()
+    hostile = config.replace('"model_type": "bert"', '"model_type": "x", "auto_map": {"AutoConfig": "x.X"}')
+    (folder / "config.json").write_text(hostile)
+    with pytest.raises(IELError, match="not a model that transformers can load"):
+        Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])

@@ -1,0 +1,39 @@
+"""Raw text to Moses tokens and back, with a truecaser that is learned from text."""
+
+from __future__ import annotations
+
+import pytest
+
+from iel_fairseq.errors import IELError
+from iel_fairseq.preparation.moses_text import MosesText, count_cases, write_truecaser
+
+SENTENCES = ["The dog saw Paul .", "Paul saw the dog . The end", "&quot; They saw THE dog", "the Dog"]
+
+
+def test_cases_are_counted_inside_sentences_only():
+    assert dict(count_cases(SENTENCES)) == {
+        "dog": 3, "saw": 3, "Paul": 1, "the": 1, "end": 1, "THE": 1, "Dog": 1,
+    }  # fmt: skip
+
+
+def test_the_truecaser_gives_first_words_their_usual_case(tmp_path):
+    model = str(tmp_path / "truecaser.en")
+    write_truecaser(count_cases(SENTENCES), model)
+    text = MosesText("en", model)
+    assert text.encode("The dog saw Paul. The Cat.") == "the dog saw Paul . the Cat ."
+    assert text.truecase("Unknown words stay") == "Unknown words stay"
+    assert text.decode("&quot; the dog &quot; saw Paul . the cat isn &apos;t &amp; it @-@ self") == (
+        '"The dog" saw Paul. The cat isn\'t & it-self'
+    )
+    assert MosesText("en").decode("the dog .") == "the dog."
+    # Between cases that are equally frequent the first one wins, however many processes have counted.
+    assert (tmp_path / "truecaser.en").read_text().splitlines()[:3] == [
+        *("dog (3/4) Dog (1)", "saw (3/3)", "Paul (1/1)"),
+    ]
+
+
+def test_a_model_that_cannot_be_read_is_one_line(tmp_path):
+    (tmp_path / "model").write_text("dog (x/4)\n")
+    for name in ("model", "none"):
+        with pytest.raises(IELError, match=f"{name}: not a readable truecaser model"):
+            MosesText("en", str(tmp_path / name))

@@ -1,0 +1,240 @@
+"""``iel report`` on a run that is written by hand, whose numbers are known."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from sacrebleu import corpus_bleu, corpus_chrf, corpus_ter
+
+from iel_fairseq import cli
+from iel_fairseq.errors import IELError
+from iel_fairseq.plots import training_figure
+from iel_fairseq.preparation.prepared_folder import PreparedFolder
+from iel_fairseq.reports import differences, report
+from iel_fairseq.reports.differences import most_different
+from iel_fairseq.reports.pages import Picture, Sentences, Table, html_page, markdown_page
+from iel_fairseq.reports.runs import Run, control_of, place
+
+REFERENCES = ["the cat sat on the mat .", "a dog runs in the park", "she sells sea shells", "x < y & z | w"]
+GOOD = REFERENCES
+FAIR = ["the cat sat on a mat .", "a dog runs in a park", "she sells sea shells", "x < y & z | w"]
+POOR = ["the cat was on a rug .", "one dog ran in a park", "he sells shells", "x < y"]
+
+
+def checkpoint(path: Path, updates: int, seconds: float, seed: int) -> None:
+    torch.save(
+        {
+            "cfg": {"common": {"seed": seed}, "model": {"_name": "transformer"}, "task": {"_name": "translation"}},
+            "model": {"weights": torch.zeros(5, 4)},
+            "optimizer_history": [{"num_updates": updates, "optimizer_name": "adam", "lr_scheduler_state": {}}],
+            "extra_state": {
+                "previous_training_time": seconds,
+                "train_iterator": {"epoch": 1, "iterations_in_epoch": 0},
+            },
+        },
+        path,
+    )
+
+
+LOG = """\
+2026-01-01 | INFO | iel_fairseq.extraction | train: sentences 1 to 8,192 of 9,000 read in 12.5 s (655 sentences/s)
+2026-01-01 | INFO | iel_fairseq.extraction | train: sentences 8,193 to 9,000 of 9,000 read in 1.5 s (539 sentences/s)
+2026-01-01 | INFO | valid | epoch 001 | valid on 'valid' subset | loss 4.5 | nll_loss 3 | ppl 8 | num_updates 10
+2026-01-01 | INFO | valid | epoch 001 | valid on 'valid' subset | loss 4.5 | nll_loss 3 | ppl 8 | num_updates 10
+2026-01-01 | INFO | valid | epoch 002 | valid on 'valid' subset | loss 4.25 | nll_loss 3 | num_updates 20 | best 4.25
+"""
+
+
+def make_run(folder: Path, seed: int, enhanced: list[str] = FAIR) -> Path:
+    (folder / "raw").mkdir(parents=True)
+    (folder / "data-bin").mkdir()
+    PreparedFolder(
+        *(str(folder / "data-bin"), "fr", "en"), sets={"valid": "valid", "test": "newstest"}, truecasers={}, codes={}
+    ).write()
+    for split in ("valid", "test"):
+        (folder / f"raw/{split}.en").write_text("\n".join([*REFERENCES, ""]))
+        (folder / f"raw/{split}.fr").write_text("un <b>\ndeux\ntrois\nquatre\n")
+    made = {"baseline": (POOR, 100, 60.0), "control": (POOR, 50, 90.0), "attention-positions": (enhanced, 40, 95.0)}
+    for system, (translations, updates, seconds) in made.items():
+        save_dir = folder / "transformer" / system
+        save_dir.mkdir(parents=True)
+        checkpoint(save_dir / "checkpoint_best.pt", updates, seconds, seed)
+        (save_dir / "train.log").write_text(LOG if system == "attention-positions" else "")
+        (save_dir / "finished").touch()
+        for split in ("valid", "test"):
+            (save_dir / f"{split}.en").write_text("\n".join([*translations, ""]))
+    return folder
+
+
+@pytest.fixture
+def run_folder(tmp_path, monkeypatch) -> Path:
+    monkeypatch.setattr(
+        report, "attention_words", lambda run, system, split, indices: {index: f"<mot>/{index}" for index in indices}
+    )
+    return make_run(tmp_path / "tiny.seed1", seed=1)
+
+
+def test_every_number_of_a_report(run_folder, tmp_path, capsys):
+    cli.main(["report", str(run_folder), "--output", str(tmp_path / "out/tiny")])
+    markdown = capsys.readouterr().out
+    assert markdown == (tmp_path / "out/tiny.md").read_text()
+    data = json.loads((tmp_path / "out/tiny.json").read_text())
+    by_system = {(record["system"], record["set"]): record for record in data}
+    assert list(by_system) == [
+        (system, name) for system in ("baseline", "control", "attention-positions") for name in ("valid", "newstest")
+    ]
+    ours = by_system["attention-positions", "newstest"]
+    assert ours["bleu"] == pytest.approx(corpus_bleu(FAIR, [REFERENCES]).score)
+    assert ours["chrf"] == pytest.approx(corpus_chrf(FAIR, [REFERENCES]).score)
+    assert ours["ter"] == pytest.approx(corpus_ter(FAIR, [REFERENCES]).score)
+    assert ours["ter"] == pytest.approx(100 * 2 / 24)  # two of 24 words have to be replaced
+    assert (ours["updates"], ours["training_seconds"], ours["extraction_seconds"]) == (140, 95, 14)
+    assert (ours["parameters"], ours["seed"], ours["control"], ours["model"]) == (20, 1, "control", "transformer")
+    assert ours["p"] < 0.05 < ours["ci"]
+    control = by_system["control", "newstest"]
+    assert (control["updates"], control["p"], control["extraction_seconds"]) == (150, None, 0)
+    assert by_system["baseline", "valid"]["p"] == pytest.approx(1)  # it translates as the control does
+    assert by_system["baseline", "valid"]["updates"] == 100
+    with open(tmp_path / "out/tiny.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["system"], row["set"]) for row in rows] == list(by_system)
+    assert float(rows[-1]["bleu"]) == ours["bleu"]
+    row = next(line for line in markdown.splitlines() if line.startswith("| transformer | attention-positions | 140"))
+    cell = f"{ours['bleu']:.1f} ± {ours['ci']:.1f} ({ours['p']:.3f})"
+    assert row == f"| transformer | attention-positions | 140 | 1 | {cell} | {cell} |"
+    assert "| transformer | attention-positions | 20 | 140 | 95 | 14.0 |" in markdown
+    assert f"sacreBLEU {ours['signature']}" in markdown
+    assert "![transformer: validation loss](tiny.transformer.curves.png)" in markdown
+    assert (tmp_path / "out/tiny.transformer.curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_page_is_whole_and_escaped(run_folder):
+    cli.main(["report", str(run_folder)])
+    page = (run_folder / "results.html").read_text()
+    assert "un &lt;b&gt;" in page
+    assert "&lt;mot&gt;/0" in page
+    assert "x &lt; y &amp; z | w" in page
+    assert not re.findall(r"<(?!/?(?:!DOCTYPE|html|head|meta|title|style|body|h2|h3|table|tr|t[hd]|p|figure|img"
+                          r"|figcaption|ol|li|dl|d[td])\b)", page)  # fmt: skip
+    assert re.findall(r'src="([^"]{10})', page) == ["data:image"]
+    assert "href" not in page
+
+
+def test_seeds_are_one_experiment(run_folder, tmp_path):
+    other = make_run(tmp_path / "tiny.seed2", seed=2, enhanced=GOOD)
+    cli.main(["report", str(other), str(run_folder), "--output", str(tmp_path / "both")])
+    markdown = (tmp_path / "both.md").read_text()
+    assert re.findall("^## .*", markdown, re.MULTILINE) == ["## tiny, fr-en"]
+    first = corpus_bleu(FAIR, [REFERENCES]).score
+    mean, deviation = (first + 100) / 2, (100 - first) / 2**0.5
+    row = next(
+        line for line in markdown.splitlines() if line.startswith("| transformer | attention-positions | 140 | 2")
+    )
+    assert f"| {mean:.1f}, sd {deviation:.2f} (" in row
+    with pytest.raises(IELError, match=r"both have seed 1 of transformer, baseline; give folders"):
+        cli.main(["report", str(run_folder), str(make_run(tmp_path / "again" / "tiny", seed=1))])
+
+
+def test_systems_and_control_can_be_chosen(run_folder, tmp_path):
+    options = ("--systems", "baseline", "attention-positions", "--control", "baseline", "--models", "transformer")
+    cli.main(["report", str(run_folder), "--output", str(tmp_path / "some"), *options])
+    records = json.loads((tmp_path / "some.json").read_text())
+    assert {record["system"]: record["p"] is None for record in records} == {
+        "baseline": True,
+        "attention-positions": False,
+    }
+    with pytest.raises(
+        IELError, match="no finished system noise-50-1; there are baseline, control, attention-positions"
+    ):
+        cli.main(["report", str(run_folder), "--systems", "control", "noise-50-1"])
+
+
+def test_what_is_not_finished_is_left_out(run_folder, capfd):
+    (run_folder / "transformer/control/test.en").unlink()
+    cli.main(["report", str(run_folder)])
+    log = capfd.readouterr().err
+    assert "transformer/control: left out, it has not translated test" in log
+    assert "no control for baseline, attention-positions: without it no gain means anything" in log
+    records = json.loads((run_folder / "results.json").read_text())
+    assert {record["p"] for record in records} == {None}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: (run / "transformer/control/test.en").write_text("one\n"), r"test\.en: 1 translations of 4"),
+        (lambda run: (run / "raw/test.en").unlink(), r"raw/test\.en: cannot be read .* the raw text of test"),
+        (lambda run: [path.unlink() for path in run.glob("*/*/finished")], "no system is finished"),
+        (lambda run: (run / "data-bin/preparation.json").unlink(), "no run of a recipe, it holds no data-bin"),
+        (lambda run: (run / "data-bin/preparation.json").write_text("{"), r"preparation\.json: damaged"),
+        (lambda run: (run / "transformer/control/checkpoint_best.pt").write_text(""), "not a readable fairseq checkp"),
+    ],
+)
+def test_what_cannot_be_reported_is_one_line(run_folder, spoil, message):
+    spoil(run_folder)
+    with pytest.raises(IELError, match=message):
+        cli.main(["report", str(run_folder)])
+
+
+def test_folders_prepared_by_other_means_are_read(tmp_path):
+    (tmp_path / "data-bin").mkdir()
+    for split in ("valid", "test", "test1"):
+        (tmp_path / f"data-bin/{split}.de-en.en.idx").touch()
+    assert Run.read(str(tmp_path)) == Run(
+        tmp_path, "de", "en", {"valid": "valid", "test": "test", "test1": "test1"}
+    )  # fmt: skip
+
+
+def test_each_system_has_its_control():
+    finished = ["baseline", "control", "bootstrap-control", "bootstrap"]
+    assert [control_of(name, finished) for name in finished] == [
+        *("control", "control", "bootstrap-control", "bootstrap-control"),
+    ]
+    assert control_of("baseline", ["baseline", "bootstrap-control"]) == "bootstrap-control"
+    assert control_of("bootstrap", ["control"]) is None
+    names = ["noise-100-1", "noise-20-1", "words", "bootstrap", "control", "baseline"]
+    assert sorted(names, key=place) == ["baseline", "control", "bootstrap", "noise-20-1", "noise-100-1", "words"]
+
+
+def test_sentences_that_differ_most():
+    control = ["a b c", "same", "good morning", "x"]
+    system = ["a b d", "same", "bad evening", "the reference"]
+    found = most_different(system, control, ["a b c", "same", "good morning", "the reference"], count=1)
+    assert [index for index, _, _ in found] == [3, 2]
+    assert found[0][1] == 100
+    assert found[1][2] == 100
+
+
+def test_attention_words_that_cannot_be_read_are_left_out(run_folder, capfd):
+    run = Run.read(str(run_folder))
+    [systems] = run.architectures().values()
+    (run_folder / "transformer/control/checkpoint_best.pt").unlink()
+    assert differences.attention_words(run, systems[1], "test", [0]) == {}
+
+
+def test_pages_hold_what_they_are_given():
+    table = Table("T", ["name", "n"], [["a|b", "1.0"], ["<c>", "-"]], "note & more")
+    sections = [("S", [table, Picture("P", "p.png", b"png"), Sentences("Q", [[("source", "*x*")]])])]
+    assert markdown_page(sections) == (
+        "## S\n\n### T\n\n| name | n |\n|---|---:|\n| a\\|b | 1.0 |\n| <c> | - |\n\nnote & more\n\n"
+        "![P](p.png)\n\n### Q\n\n1.\n\n    source: *x*\n"
+    )
+    page = html_page(sections)
+    assert '<tr><td>&lt;c&gt;</td><td class="number">-</td></tr>' in page
+    assert 'src="data:image/png;base64,cG5n"' in page
+    assert "<p>note &amp; more</p>" in page
+
+
+def test_curves_are_drawn_as_they_were_measured():
+    curves = {"baseline": [(10, 5.0), (20, 4.0)], "control": [(30, 3.5)]}
+    left, right = training_figure(curves, "transformer").axes
+    assert {line.get_label(): list(line.get_xdata()) for line in left.get_lines()} == {
+        "baseline": [10, 20],
+        "control": [30],
+    }
+    assert [list(line.get_ydata()) for line in right.get_lines()] == [[3.5]]
