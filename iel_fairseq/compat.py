@@ -108,6 +108,26 @@ def let_ranks_share_a_checkpoint() -> None:
     distributed_utils._broadcast_object_slow = broadcast_object
 
 
+def let_ranks_without_gpu_gather() -> None:
+    """Let ranks on the CPU gather what cannot be summed, such as the predictions behind a rank correlation.
+
+    fairseq makes the buffers for it on the GPU, also where there is none.
+    """
+    from fairseq.distributed import utils as distributed_utils
+
+    gather = distributed_utils.all_gather_list
+
+    @functools.wraps(gather)
+    def all_gather_list(data, group=None, max_size=16384):
+        if not torch.cuda.is_available():
+            ranks = distributed_utils.get_world_size(group or distributed_utils.get_global_group())
+            all_gather_list._buffer = torch.empty(max_size * ranks, dtype=torch.uint8)
+            all_gather_list._cpu_buffer = torch.empty(max_size, dtype=torch.uint8)
+        return gather(data, group=group, max_size=max_size)
+
+    distributed_utils.all_gather_list = all_gather_list
+
+
 def tell_tasks_that_a_round_begins() -> None:
     """Call a task's ``begin_round(trainer)``, where it has one, at the beginning of each epoch.
 
@@ -145,5 +165,6 @@ def apply() -> None:
     let_safe_loader_read_fairseq()
     explain_unreadable_checkpoints()
     let_ranks_share_a_checkpoint()
+    let_ranks_without_gpu_gather()
     tell_tasks_that_a_round_begins()
     print_our_errors_as_one_line()
