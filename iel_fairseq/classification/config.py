@@ -1,6 +1,7 @@
 """The options of the task ``importance_enhanced_classification``."""
 
 from dataclasses import dataclass, field
+from typing import Optional  # the spelling that fairseq can read
 
 from fairseq.dataclass import ChoiceEnum, FairseqDataclass
 from omegaconf import II
@@ -11,44 +12,44 @@ from iel_fairseq.explainers import EXPLAINERS
 
 @dataclass
 class ImportanceEnhancedClassificationConfig(FairseqDataclass):
-    data: str | None = field(
+    data: Optional[str] = field(
         default=None, metadata={"help": "folder that holds the tasks' folders, or GLUE's name on the hub"}
     )
-    glue_task: ChoiceEnum(list(GLUE_TASKS)) | None = field(  # type: ignore[valid-type]
+    glue_task: Optional[ChoiceEnum(list(GLUE_TASKS))] = field(  # type: ignore[valid-type]
         default=None, metadata={"help": "task of GLUE"}
     )
-    hf_model: str | None = field(
+    hf_model: Optional[str] = field(
         default=None,
         metadata={
             "help": "pretrained encoder of the transformers library: a folder, or a name on the hub; "
             "with --finetune-from-model it is that checkpoint's"
         },
     )
-    importance: ChoiceEnum(list(EXPLAINERS)) | None = field(  # type: ignore[valid-type]
+    importance: Optional[ChoiceEnum(list(EXPLAINERS))] = field(  # type: ignore[valid-type]
         default=None,
         metadata={"help": "append the word that is most important by this measure; default: the plain text"},
     )
-    importance_model: str | None = field(
+    importance_model: Optional[str] = field(
         default=None,
         metadata={
             "help": "checkpoint whose predictions are explained; default: --finetune-from-model in training, "
             "otherwise the extractor that the checkpoint remembers"
         },
     )
-    importance_samples: int | None = field(
+    importance_samples: Optional[int] = field(
         default=None,
         metadata={"help": "perturbations of a text; default: the package's, 5000 (lime) and 500 (shap)"},
     )
-    importance_store: str | None = field(
+    importance_store: Optional[str] = field(
         default=None, metadata={"help": "folder in which the importance of words is kept; default: the data folder"}
     )
     importance_max_tokens: int = field(
         default=4096, metadata={"help": "tokens that the extractor reads at once, in each thread"}
     )
     seed: int = II("common.seed")
-    finetune_from_model: str | None = II("checkpoint.finetune_from_model")
+    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     save_dir: str = II("checkpoint.save_dir")
     train_subset: str = II("dataset.train_subset")
     cpu: bool = II("common.cpu")
-    log_format: str | None = II("common.log_format")
+    log_format: Optional[str] = II("common.log_format")
     log_interval: int = II("common.log_interval")
