@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# One model for both passes: how well does a fine-tuned model read plain sources, which it has not seen in training
+# (attention-positions), or has for a share of the sentences (self-PERCENT)? Each reads, in the first pass, its own
+# attention words; is given the baseline's, as it was in training; or translates the plain source, in one pass.
+#
+#   examples/one_model/run.sh                            on Multi30k, 0 and 30% plain sentences
+#   SHARES="0 10 30 50" ARCHS=fconv examples/one_model/run.sh
+#   RECIPE=demo examples/one_model/run.sh                on another recipe's data and models
+#
+# With WORK the folder of a recipe that has run, its data, baseline and control are used.
+set -euo pipefail
+examples=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+RECIPE=${RECIPE:-multi30k}
+SHARES=${SHARES:-0 30}
+SYSTEMS="baseline control attention-positions"
+for share in $SHARES; do
+  SYSTEMS="$SYSTEMS self-$share"
+done
+export SYSTEMS RESULTS=one-model
+export WORK=${WORK:-runs/one-model.$RECIPE}
+"$examples/$RECIPE/run.sh"
+
+device=--cpu
+if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then device=; fi
+plain=(--task translation --required-batch-size-multiple 1)
+enhanced=(--task attn_enhanced_translation)
+
+# bleu OPTIONS...: of the first test set, translated as the options say
+bleu() {
+  local source target
+  IFS=- read -r source target <<<"$(ls "$WORK/data-bin" | sed -n "s/^test\.\(.*-.*\)\..*\.idx$/\1/p" | head -n 1)"
+  fairseq-generate "$WORK/data-bin" --source-lang "$source" --target-lang "$target" \
+    --user-dir "$examples/../iel_fairseq" $device --gen-subset test --beam 5 --max-tokens 4000 --remove-bpe \
+    --tokenizer prepared --prepared-data "$WORK/data-bin" "$@" 2>/dev/null |
+    grep '^D-' | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3- |
+    sacrebleu "$WORK/raw/test.$target" --score-only --width 1
+}
+
+{
+  echo "| model | system | its own words | the baseline's words | none, one pass |"
+  echo "|---|---|---:|---:|---:|"
+  for folder in "$WORK"/*/self-*/ "$WORK"/*/attention-positions/; do
+    run=$(dirname "$folder")
+    model=(--path "$folder/checkpoint_best.pt")
+    echo "| $(basename "$run") | $(basename "$folder") | $(bleu "${enhanced[@]}" "${model[@]}" --attn-model self)" \
+      "| $(bleu "${enhanced[@]}" "${model[@]}" --attn-model "$run/baseline/checkpoint_best.pt")" \
+      "| $(bleu "${plain[@]}" "${model[@]}") |"
+  done
+} | tee "$WORK/readers.md.part"
+mv "$WORK/readers.md.part" "$WORK/readers.md"
