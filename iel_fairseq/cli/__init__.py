@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 
+import iel_fairseq
 from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report
 
 SUBCOMMANDS = {
@@ -22,9 +25,18 @@ SUBCOMMANDS = {
 }
 
 
+LIBRARIES = ("ve-fairseq", "torch", "transformers", "sacrebleu", "sacremoses", "subword-nmt", "lime", "shap", "numpy")
+
+
+def _versions() -> str:
+    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    return f"iel_fairseq {iel_fairseq.__version__} (Python {platform.python_version()}, {libraries})"
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``iel SUBCOMMAND ...``."""
     parser = argparse.ArgumentParser(prog="iel", description="Interpretability-enhanced learning for fairseq.")
+    parser.add_argument("--version", action="version", version=_versions(), help="versions for a report of a fault")
     subparsers = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
     for name, module in SUBCOMMANDS.items():
         summary = (module.__doc__ or "").splitlines()[0]
