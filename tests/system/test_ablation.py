@@ -55,7 +55,10 @@ def test_the_checkpoint_remembers_the_noise_and_an_option_overrides_it(data, noi
     ("options", "message"),
     [
         (("--attn-noise", 1.5), "--attn-noise 1.5: it is a share of the attention words, 0 to 1"),
-        (("--attn-noise", 0.5), "--attn-noise: no attention words without --attn-model or --finetune-from-model"),
+        (
+            ("--attn-noise", 0.5),
+            "--attn-noise: no extractor to train with; give --finetune-from-model or --attn-model FILE",
+        ),
     ],
 )
 def test_noise_that_makes_no_sense_is_one_line(data, tmp_path, options, message):
