@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from commands import IEL, MODELS, PLAIN, preprocess, train
+from filelock import FileLock
 from synthetic import make_pairs, write_pairs
 
 # The models are tiny and the system tests start processes of their own: threads would only wait for each other.
@@ -52,22 +53,26 @@ def arch(request) -> str:
 
 
 @pytest.fixture(scope="session")
-def trained(data, tmp_path_factory):
-    """trained(arch, "baseline" | "words" | "positions"): the checkpoint, and the log of its training."""
-    made: dict[tuple[str, str], tuple[Path, str]] = {}
+def trained(data, tmp_path_factory, worker_id):
+    """trained(arch, "baseline" | "words" | "positions"): the checkpoint, and the log of its training.
+
+    All processes that run tests share the models: the first one that wants one trains it.
+    """
+    shared = tmp_path_factory.getbasetemp() if worker_id == "master" else tmp_path_factory.getbasetemp().parent
 
     def get(arch: str, kind: str) -> tuple[Path, str]:
-        if (arch, kind) not in made:
-            folder = tmp_path_factory.mktemp(f"{arch}-{kind}")
-            if kind == "baseline":
-                log = train(data, folder, *PLAIN[2:], *MODELS[arch], "--max-epoch", 12)
-            else:
-                extra = ["--attn-positions"] if kind == "positions" else []
-                baseline = get(arch, "baseline")[0]
-                options = ["--finetune-from-model", baseline, "--max-epoch", 3, *extra]
-                log = train(data, folder, *IEL, *MODELS[arch], *options)
-            made[arch, kind] = folder / "checkpoint_best.pt", log
-        return made[arch, kind]
+        baseline = None if kind == "baseline" else get(arch, "baseline")[0]
+        folder = shared / f"{arch}-{kind}"
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "finished.log").exists():
+                if kind == "baseline":
+                    log = train(data, folder, *PLAIN[2:], *MODELS[arch], "--max-epoch", 12)
+                else:
+                    extra = ["--attn-positions"] if kind == "positions" else []
+                    options = ["--finetune-from-model", baseline, "--max-epoch", 3, *extra]
+                    log = train(data, folder, *IEL, *MODELS[arch], *options)
+                (folder / "finished.log").write_text(log)
+        return folder / "checkpoint_best.pt", (folder / "finished.log").read_text()
 
     return get
 

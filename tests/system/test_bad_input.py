@@ -133,10 +133,9 @@ def test_missing_and_empty_data(data, trained, tmp_path):
     assert "split 'test' holds no sentences" in error(generate(nothing, finetuned, *IEL, fails=True))
 
 
-@pytest.mark.parametrize("kind", ["words", "positions"])
-def test_empty_unknown_and_long_lines(data, trained, tmp_path, arch, kind):
+def test_empty_unknown_and_long_lines(data, trained, tmp_path, arch):
     """Empty source: x' = x. Only unknown words: translated. Attention words beyond the limit: cut and counted."""
-    checkpoint, _ = trained(arch, kind)
+    checkpoint, _ = trained(arch, {"transformer": "positions", "fconv": "words"}[arch])
     long = " ".join(["a1 n2 v3"] * 6)
     text = ["a1 n1", "", "zz yy", long, "v1"]
     (tmp_path / "test.src").write_text("\n".join(text) + "\n")
