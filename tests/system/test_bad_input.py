@@ -133,6 +133,7 @@ def test_missing_and_empty_data(data, trained, tmp_path):
     assert "split 'test' holds no sentences" in error(generate(nothing, finetuned, *IEL, fails=True))
 
 
+@pytest.mark.parametrize("arch", ["transformer", pytest.param("fconv", marks=pytest.mark.slow)], indirect=True)
 def test_empty_unknown_and_long_lines(data, trained, tmp_path, arch):
     """Empty source: x' = x. Only unknown words: translated. Attention words beyond the limit: cut and counted."""
     checkpoint, _ = trained(arch, {"transformer": "positions", "fconv": "words"}[arch])
