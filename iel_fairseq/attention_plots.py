@@ -16,6 +16,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Rectangle
 
 from iel_fairseq.errors import IELError
+from iel_fairseq.html_page import html_page
 from iel_fairseq.readings import Reading
 
 EOS = "</s>"
@@ -162,12 +163,9 @@ for (const section of document.querySelectorAll("section")) {
 def attention_page(readings: Iterable[Reading]) -> str:
     """A self-contained HTML page: a word of a hypothesis that is pointed at lights up what was looked at for it."""
     sections = "\n".join(_section(number, reading) for number, reading in enumerate(readings, start=1))
-    return (
-        '<!DOCTYPE html>\n<html>\n<head>\n<meta charset="utf-8">\n<title>Attention words</title>\n'
-        f"<style>{STYLE}</style>\n</head>\n<body>\n<h1>Attention words</h1>\n"
-        "<p>Point at a word of a translation: its attention word is framed, attention is blue.</p>\n"
-        f"{sections}\n<script>{SCRIPT}</script>\n</body>\n</html>\n"
-    )
+    title = "Attention words"
+    hint = "Point at a word of a translation: its attention word is framed, attention is blue."
+    return html_page(title, STYLE, f"<h1>{title}</h1>\n<p>{hint}</p>\n{sections}\n<script>{SCRIPT}</script>")
 
 
 def _section(number: int, reading: Reading) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from iel_fairseq.attention_words import check_extractor
 from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint, first_difference
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import file_sha256
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,39 @@ def checkpoint_sha256(path: str) -> str:
         return file_sha256(path)
     except OSError as error:
         raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
+
+
+def check_that_it_is_there(path: str, remembered: str | None, sha256: str | None, option: str) -> None:
+    """Before an extractor is loaded for a checkpoint that remembers one.
+
+    Args:
+        path: of the extractor
+        remembered: path that the checkpoint remembers
+        sha256: that the checkpoint remembers
+        option: by which another one can be named
+
+    Raises:
+        IELError: it is the one that is remembered, and missing
+    """
+    if path == remembered and not os.path.isfile(path):
+        raise IELError(
+            f"{path}: the extractor that the checkpoint remembers is missing; "
+            f"say with {option} where it is now (SHA-256 {sha256})"
+        )
+
+
+def check_that_it_is_the_one(path: str, found: str, remembered: str | None, sha256: str | None, option: str) -> None:
+    """When it is loaded; *found* is its SHA-256, all else as for :func:`check_that_it_is_there`.
+
+    Raises:
+        IELError: the file that is remembered is another one now; one that *option* names may be
+    """
+    if sha256 in (None, found):
+        return
+    other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {sha256})"
+    if os.path.abspath(path) == remembered:
+        raise IELError(f"{other}; restore that file, or name another one with {option}")
+    logger.warning(f"{other}; used because {option} asks for it")
 
 
 def load_extractor(

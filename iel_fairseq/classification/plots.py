@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.explainers import Explanation
+from iel_fairseq.html_page import html_page
 
 COLOURS = colormaps["RdBu_r"]
 WIDTH = 84
@@ -53,13 +54,9 @@ def importance_html(texts: Sequence[str], explained: Mapping[str, Sequence[Expla
     style = (
         "td{padding:.6em;vertical-align:top;line-height:1.7}th{text-align:left;padding:.6em}b{border-bottom:2px solid}"
     )
-    body = "\n".join(rows)
-    return (
-        f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>Importance of words</title><style>{style}</style>'
-        f"</head><body>\n<table><tr><th>prediction</th>{head}</tr>\n{body}\n</table>\n"
-        "<p>Red words speak for the prediction, blue ones against it; the most important one is underlined.</p>\n"
-        "</body></html>\n"
-    )
+    table = "\n".join([f"<tr><th>prediction</th>{head}</tr>", *rows])
+    hint = "Red words speak for the prediction, blue ones against it; the most important one is underlined."
+    return html_page("Importance of words", style, f"<table>{table}\n</table>\n<p>{hint}</p>")
 
 
 def _html_of(parts: Sequence[Piece]) -> str:

@@ -93,11 +93,13 @@ def _splits(arguments: argparse.Namespace) -> list[Split]:
 
 
 def _text(prefix: str, language: str) -> str:
+    from iel_fairseq.preparation.parallel_text import text_file
+
     path = f"{prefix}.{language}"
-    found = [path + ending for ending in ("", ".gz", ".xz") if os.path.isfile(path + ending)]
-    if not found:
+    found = text_file(path)
+    if found is None:
         raise IELError(f"{path}[.gz|.xz]: no such file")
-    return found[0]
+    return found
 
 
 def statistics_table(statistics: dict[str, Any]) -> str:

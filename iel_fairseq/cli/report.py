@@ -38,7 +38,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: a folder is no finished run, or a result cannot be written
     """
-    from iel_fairseq.reports.pages import Picture, html_page, markdown_page
+    from iel_fairseq.reports.pages import Picture, markdown_page, report_page
     from iel_fairseq.reports.report import records, score_run, sections
     from iel_fairseq.reports.runs import Run
 
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
             with whole_file(os.path.join(os.path.dirname(prefix), picture.file), "wb") as file:
                 file.write(picture.png)
         _write_csv(f"{prefix}.csv", data)
-        for ending, text in (("md", markdown), ("html", html_page(found)), ("json", json.dumps(data, indent=1))):
+        for ending, text in (("md", markdown), ("html", report_page(found)), ("json", json.dumps(data, indent=1))):
             with whole_file(f"{prefix}.{ending}") as file:
                 file.write(text)
     except OSError as error:

@@ -21,6 +21,7 @@ from typing import IO
 from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import file_sha256, whole_file
+from iel_fairseq.preparation.parallel_text import text_file
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +57,8 @@ class RawFiles:
         """
         if self.raw is not None:
             for candidate in (name, os.path.basename(name), alias or name):
-                for ending in ("", ".gz", ".xz"):
-                    path = os.path.join(self.raw, candidate + ending)
-                    if os.path.isfile(path):
-                        return path
+                if found := text_file(os.path.join(self.raw, candidate)):
+                    return found
         source = self.published(archive, wanted=name)
         if not archive.endswith((".tgz", ".zip")):
             return source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import os
 from collections.abc import Callable, Iterator
 from itertools import zip_longest
 from typing import IO, TypeAlias
@@ -39,6 +40,11 @@ def numbered_lines(path: str) -> Numbered:
     except (OSError, EOFError, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or error
         raise IELError(f"{path}: cannot be read after line {number} ({reason})") from error
+
+
+def text_file(path: str) -> str | None:
+    """*path*, or where it lies packed: ``.gz`` or ``.xz``; None where there is neither."""
+    return next((path + ending for ending in ("", ".gz", ".xz") if os.path.isfile(path + ending)), None)
 
 
 def _opened(path: str) -> IO[bytes]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from iel_fairseq.html_page import html_page
+
 
 @dataclass(frozen=True)
 class Table:
@@ -127,17 +129,11 @@ def markdown_page(sections: Sequence[tuple[str, Sequence[Part]]]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def html_page(sections: Sequence[tuple[str, Sequence[Part]]]) -> str:
+def report_page(sections: Sequence[tuple[str, Sequence[Part]]]) -> str:
     """All sections, title and parts, as one HTML page that needs no other file."""
     blocks = [
         block
         for title, parts in sections
         for block in (f"<h2>{html.escape(title)}</h2>", *(part.html() for part in parts))
     ]
-    title = html.escape(", ".join(title for title, _ in sections))
-    head = f'<meta charset="utf-8">\n<title>{title}</title>\n<style>{STYLE}</style>'
-    return (
-        f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n'
-        + "\n".join(blocks)
-        + "\n</body>\n</html>\n"
-    )
+    return html_page(", ".join(title for title, _ in sections), STYLE, "\n".join(blocks))

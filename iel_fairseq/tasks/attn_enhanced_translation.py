@@ -24,7 +24,7 @@ from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanc
 from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
-from iel_fairseq.extractor import Extractor, load_extractor
+from iel_fairseq.extractor import Extractor, check_that_it_is_the_one, check_that_it_is_there, load_extractor
 from iel_fairseq.noise import Noise
 from iel_fairseq.source_positions import accept_source_positions
 from iel_fairseq.two_passes import max_len_from, point_into_plain_source
@@ -134,17 +134,12 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if path is None or (self._extractor is not None and self._extractor.path == os.path.abspath(path)):
             return self._extractor
         remembered = self.enhancement
-        if self._decoding and path == remembered.extractor and not os.path.isfile(path):
-            raise IELError(
-                f"{path}: the extractor that the checkpoint remembers is missing; "
-                f"say with --attn-model where it is now (SHA-256 {remembered.extractor_sha256})"
-            )
+        known = remembered.extractor, remembered.extractor_sha256, "--attn-model"
+        if self._decoding:
+            check_that_it_is_there(path, *known)
         extractor = load_extractor(path, self, **self._reading())
-        if self._decoding and extractor.sha256 != (remembered.extractor_sha256 or extractor.sha256):
-            other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {remembered.extractor_sha256})"
-            if os.path.abspath(path) == remembered.extractor:
-                raise IELError(f"{other}; restore that file, or name another one with --attn-model")
-            logger.warning(f"{other}; used because --attn-model asks for it")
+        if self._decoding:
+            check_that_it_is_the_one(path, extractor.sha256, *known)
         self._extractor = extractor
         return extractor
 
@@ -309,7 +304,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
                 "--attn-dropout": self.cfg.attn_dropout,
                 "--bootstrap-rounds": self._bootstrapping,
             }
-            for option in [option for option, value in asked_for.items() if value]:
+            if option := next((option for option, value in asked_for.items() if value), None):
                 raise IELError(f"{option}: no extractor to train with; give --finetune-from-model or --attn-model FILE")
             return model
         if isinstance(model.encoder, LSTMEncoder):

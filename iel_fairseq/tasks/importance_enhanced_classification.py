@@ -18,6 +18,7 @@ from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device
+from iel_fairseq.extractor import check_that_it_is_the_one, check_that_it_is_there
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 
 logger = logging.getLogger(__name__)
@@ -136,19 +137,15 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         if self._extractor is not None:
             return self._extractor
         path = os.path.abspath(self._extractor_path() or "")
-        remembered = self.enhancement if self._reading else None
-        if remembered and path == remembered.extractor and not os.path.isfile(path):
-            raise IELError(
-                f"{path}: the extractor that the checkpoint remembers is missing; "
-                f"say with --importance-model where it is now (SHA-256 {remembered.extractor_sha256})"
-            )
+        remembered = self.enhancement
+        assert remembered is not None
+        known = remembered.extractor, remembered.extractor_sha256, "--importance-model"
+        if self._reading:
+            check_that_it_is_there(path, *known)
         extractor = load_classifier(path, extraction_device(self.cfg.cpu), self.cfg.importance_max_tokens)
         self._check_glue_task(path, extractor.glue.name)
-        if remembered and extractor.sha256 != remembered.extractor_sha256:
-            other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {remembered.extractor_sha256})"
-            if path == remembered.extractor:
-                raise IELError(f"{other}; restore that file, or name another one with --importance-model")
-            logger.warning(f"{other}; used because --importance-model asks for it")
+        if self._reading:
+            check_that_it_is_the_one(path, extractor.sha256, *known)
         self._extractor = extractor
         return extractor
 

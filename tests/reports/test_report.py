@@ -17,7 +17,7 @@ from iel_fairseq.plots import training_figure
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
 from iel_fairseq.reports import differences, report
 from iel_fairseq.reports.differences import most_different
-from iel_fairseq.reports.pages import Picture, Sentences, Table, html_page, markdown_page
+from iel_fairseq.reports.pages import Picture, Sentences, Table, markdown_page, report_page
 from iel_fairseq.reports.runs import Run, control_of, place
 
 REFERENCES = ["the cat sat on the mat .", "a dog runs in the park", "she sells sea shells", "x < y & z | w"]
@@ -224,7 +224,7 @@ def test_pages_hold_what_they_are_given():
         "## S\n\n### T\n\n| name | n |\n|---|---:|\n| a\\|b | 1.0 |\n| <c> | - |\n\nnote & more\n\n"
         "![P](p.png)\n\n### Q\n\n1.\n\n    source: *x*\n"
     )
-    page = html_page(sections)
+    page = report_page(sections)
     assert '<tr><td>&lt;c&gt;</td><td class="number">-</td></tr>' in page
     assert 'src="data:image/png;base64,cG5n"' in page
     assert "<p>note &amp; more</p>" in page
