@@ -33,8 +33,8 @@ def _versions() -> str:
     return f"iel_fairseq {iel_fairseq.__version__} (Python {platform.python_version()}, {libraries})"
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``iel SUBCOMMAND ...``."""
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of ``iel``: what it gives has ``run``, which takes it."""
     parser = argparse.ArgumentParser(prog="iel", description="Interpretability-enhanced learning for fairseq.")
     parser.add_argument("--version", action="version", version=_versions(), help="versions for a report of a fault")
     subparsers = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
@@ -45,6 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         )
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run ``iel SUBCOMMAND ...``."""
+    parser = build_parser()
     # Standard output is for what was asked for.
     logging.basicConfig(
         format="%(asctime)s | %(levelname)s | %(name)s | %(message)s", level=logging.INFO, stream=sys.stderr, force=True
