@@ -6,6 +6,8 @@ import argparse
 import ast
 import inspect
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -14,7 +16,16 @@ from fairseq import utils
 
 OURS = "iel_fairseq: error: "
 FILLED_IN = "\0"
-LINES = [line for block in blocks(REPOSITORY / "docs/troubleshooting.md") for line in block.lines]
+
+
+def quoted(document: Path) -> Iterator[Line]:
+    """The lines in fences; what is indented goes on in the same line."""
+    for block in blocks(document):
+        text = re.sub(r"\n +", " ", block.text)
+        yield from (Line(document, block.lines[0].number, line) for line in text.splitlines())
+
+
+LINES = list(quoted(REPOSITORY / "docs/troubleshooting.md"))
 
 
 def texts_of(source: str) -> set[str]:
