@@ -13,3 +13,6 @@ from iel_fairseq.tasks import (  # noqa: E402, F401  (registers the tasks)
     attn_enhanced_translation,
     importance_enhanced_classification,
 )
+from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator  # noqa: E402
+
+__all__ = ["AttnEnhancedTranslation", "AttnEnhancedTranslator"]

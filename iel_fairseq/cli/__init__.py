@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import iel_fairseq
-from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report
+from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report, translate
 
 SUBCOMMANDS = {
     "prepare": prepare,
     "extract": extract,
     "report": report,
+    "translate": translate,
     "predict": predict,
     "faithfulness": faithfulness,
     "export-hf": export_hf,
