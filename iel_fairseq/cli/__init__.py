@@ -12,13 +12,14 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import iel_fairseq
-from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report, translate
+from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report, serve, translate
 
 SUBCOMMANDS = {
     "prepare": prepare,
     "extract": extract,
     "report": report,
     "translate": translate,
+    "serve": serve,
     "predict": predict,
     "faithfulness": faithfulness,
     "export-hf": export_hf,
