@@ -57,6 +57,11 @@ class Reading:
         at = [*range(1, len(self.source) + 1), *(position for places in self.positions for position in places)]
         return [self.source[position - 1] for position in at], at
 
+    @property
+    def pharaoh(self) -> str:
+        """Pairs ``i-j`` of a source word and a word of the hypothesis that looked at it, from 0."""
+        return " ".join(f"{position - 1}-{j}" for j, places in enumerate(self.positions) for position in places)
+
     def joined(self) -> Reading:
         """The same in whole words, BPE's ``@@`` undone: source pieces add up, those of the hypothesis are averaged."""
         columns, rows = _words(self.source), _words(self.hypothesis)

@@ -37,6 +37,12 @@ def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_ave
     assert joined.enhanced == (["terrier", "court", "terrier", "terrier", "court", "terrier"], [1, 2, 1, 1, 2, 1])
 
 
+def test_pharaoh_format_in_pieces_and_in_whole_words():
+    reading = Reading.of(LINE)
+    assert reading.pharaoh == "1-0 1-1 2-2 0-3"
+    assert reading.joined().pharaoh == "0-0 0-1 1-2 0-2"  # "runs" looked at both words
+
+
 def test_positions_alone_and_empty_sentences():
     plain = Reading.of({key: LINE[key] for key in ("source", "hypothesis", "positions")})
     assert plain.attention is None

@@ -12,11 +12,12 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import iel_fairseq
-from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report
+from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report, score_aer
 
 SUBCOMMANDS = {
     "prepare": prepare,
     "extract": extract,
+    "score-aer": score_aer,
     "report": report,
     "predict": predict,
     "faithfulness": faithfulness,

@@ -23,6 +23,7 @@ from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import load_extractor
+from iel_fairseq.readings import Reading
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
@@ -53,6 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--all-weights", action="store_true", help="with --format jsonl: the whole attention, to be plotted"
     )
+    parser.add_argument(
+        "--remove-bpe", action="store_true", help="with --format pharaoh: number whole words, not pieces of words"
+    )
     parser.add_argument("--output", help="file to print to; default: standard output")
     parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
     parser.add_argument("--fp16", action="store_true", help="half precision, as training with --fp16 has it")
@@ -78,6 +82,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--output: nothing is printed without --format")
     if arguments.all_weights and arguments.format != "jsonl":
         raise IELError("--all-weights: only --format jsonl has room for them")
+    if arguments.remove_bpe and arguments.format != "pharaoh":
+        raise IELError("--remove-bpe: only with --format pharaoh; iel plot attention joins words by itself")
     if (arguments.beam > 1 or arguments.force_target) and not arguments.format:
         raise IELError("--beam and --force-target are for analysis, and not stored: print the result with --format")
     if arguments.beam < 1 or (arguments.beam > 1 and arguments.force_target):
@@ -87,7 +93,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--force-target: {arguments.gen_subset} has no target side")
     if arguments.format:
         with output_file(arguments.output) as output:
-            for line in _lines(extraction, arguments.format, arguments.attn_store or arguments.data):
+            stores = arguments.attn_store or arguments.data
+            for line in _lines(extraction, arguments.format, stores, arguments.remove_bpe):
                 print(line, file=output)
         return
     store = extraction.store(arguments.attn_store or arguments.data)
@@ -129,10 +136,11 @@ def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
     )
 
 
-def _lines(extraction: DatasetExtraction, kind: str, stores: str) -> Iterator[str]:
+def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bool) -> Iterator[str]:
     """What ``--format`` prints, in the order of the data set."""
     dataset = extraction.dataset
-    if kind != "jsonl" and extraction.beam == 1 and not extraction.force_target:  # all that is needed is stored
+    hypotheses_matter = kind == "jsonl" or remove_bpe or extraction.beam > 1 or extraction.force_target
+    if not hypotheses_matter:  # all that is needed is stored
         for index, positions in enumerate(extraction.store(stores).fill(extraction.positions)):
             yield _line(kind, dataset, index, positions.tolist())
         return
@@ -143,7 +151,10 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str) -> Iterator[st
             tensors += [] if words.attention is None else [words.attention]
             rows = zip(*(tensor.tolist() for tensor in tensors), strict=True)
             for index, count, row in zip(indices, words.lengths.tolist(), rows, strict=True):
-                lines[index - sentences.start] = _line(kind, dataset, index, *(values[:count] for values in row))
+                found = [values[:count] for values in row]
+                lines[index - sentences.start] = (
+                    _word_links(dataset, index, *found[:2]) if remove_bpe else _line(kind, dataset, index, *found)
+                )
         yield from lines
 
 
@@ -158,7 +169,7 @@ def _line(
 ) -> str:
     if kind == "pharaoh":
         return " ".join(f"{position - 1}-{j}" for j, position in enumerate(positions))
-    source = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])  # x without </s>
+    source = _source(dataset, index)
     words = [source[position - 1] for position in positions]
     if kind == "text":
         return " ".join([*source, *words])
@@ -173,6 +184,19 @@ def _line(
     if attention is not None:
         found["attention"] = [[round(weight, 4) for weight in row[: len(source) + 1]] for row in attention]
     return json.dumps(found, ensure_ascii=False)
+
+
+def _word_links(
+    dataset: CompleteLanguagePairDataset, index: int, positions: Sequence[int], hypothesis: Sequence[int]
+) -> str:
+    """Pharaoh format in whole words."""
+    pieces = Reading(_source(dataset, index), _symbols(dataset.tgt_dict, hypothesis), [[at] for at in positions])
+    return pieces.joined().pharaoh
+
+
+def _source(dataset: CompleteLanguagePairDataset, index: int) -> list[str]:
+    """x without ``</s>``."""
+    return _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])
 
 
 def _symbols(dictionary: Dictionary, tokens: Sequence[int]) -> list[str]:
