@@ -27,6 +27,7 @@ setup(
         "lime>=0.2.0.1,<0.3",
         "matplotlib>=3.8,<4",
         "numpy>=2,<3",
+        "packaging>=23,<27",
         "torch>=2.6,<2.14",
         "sacrebleu>=2.4,<3",
         "sacremoses>=0.1.1,<0.3",

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 import iel_fairseq
-from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report, score_aer
+from iel_fairseq.cli import doctor, export_hf, extract, faithfulness, plot, predict, prepare, report, score_aer
 
 SUBCOMMANDS = {
     "prepare": prepare,
@@ -23,6 +23,7 @@ SUBCOMMANDS = {
     "faithfulness": faithfulness,
     "export-hf": export_hf,
     "plot": plot,
+    "doctor": doctor,
 }
 
 
