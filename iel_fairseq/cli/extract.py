@@ -28,41 +28,50 @@ from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationT
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA-BIN", help="fairseq data folder")
-    parser.add_argument("--path", required=True, help="checkpoint of the extractor")
-    parser.add_argument("--gen-subset", default="test", help="split to read; default: %(default)s")
-    parser.add_argument("-s", "--source-lang", help="source language; default: as the data folder has it")
-    parser.add_argument("-t", "--target-lang", help="target language; default: likewise")
-    parser.add_argument("--attn-store", help="folder in which attention positions are kept; default: DATA-BIN")
-    parser.add_argument("--attn-layer", type=int, help="decoder layer to read; default: as Algorithm 1 has it")
-    parser.add_argument("--attn-heads", type=_heads, help="attention heads to read, e.g. 0,3; default: all")
-    parser.add_argument("--attn-max-tokens", type=int, default=16000, help="source tokens read at once")
-    parser.add_argument("--num-shards", type=int, default=1, help="number of machines that share the work")
-    parser.add_argument("--shard-id", type=int, default=0, help="which of them this one is, from 0")
-    parser.add_argument(
+    read = parser.add_argument_group("input")
+    read.add_argument("data", metavar="DATA-BIN", help="fairseq data folder")
+    read.add_argument("--path", required=True, help="checkpoint of the extractor")
+    read.add_argument("--gen-subset", default="test", help="split to read")
+    read.add_argument("-s", "--source-lang", help="source language; default: as the data folder has it")
+    read.add_argument("-t", "--target-lang", help="target language; default: likewise")
+    attention = parser.add_argument_group("attention that is read")
+    attention.add_argument("--attn-layer", type=int, help="decoder layer to read; default: as Algorithm 1 has it")
+    attention.add_argument("--attn-heads", type=_heads, help="attention heads to read, e.g. 0,3; default: all")
+    attention.add_argument(
+        "--beam", type=int, default=1, help="with --format: read the best hypothesis of a beam of this size, not greedy"
+    )
+    attention.add_argument(
+        "--force-target", action="store_true", help="with --format: read the target side, not what is generated"
+    )
+    store = parser.add_argument_group("store")
+    store.add_argument("--attn-store", help="folder in which attention positions are kept; default: DATA-BIN")
+    store.add_argument("--num-shards", type=int, default=1, help="number of machines that share the work")
+    store.add_argument("--shard-id", type=int, default=0, help="which of them this one is, from 0")
+    written = parser.add_argument_group("output")
+    written.add_argument(
         "--format",
         choices=["pharaoh", "jsonl", "text"],
         help="print one line a sentence: pharaoh, pairs i-j of source and generated token, from 0; jsonl, source, "
-        "hypothesis, attention words, positions, scores; text, the enhanced source",
+        "hypothesis, attention words, positions, scores; text, the enhanced source; default: nothing",
     )
-    parser.add_argument(
-        "--beam", type=int, default=1, help="with --format: read the best hypothesis of a beam of this size, not greedy"
-    )
-    parser.add_argument(
-        "--force-target", action="store_true", help="with --format: read the target side, not what is generated"
-    )
-    parser.add_argument(
-        "--all-weights", action="store_true", help="with --format jsonl: the whole attention, to be plotted"
-    )
-    parser.add_argument(
+    written.add_argument(
         "--remove-bpe", action="store_true", help="with --format pharaoh: number whole words, not pieces of words"
     )
-    parser.add_argument("--output", help="file to print to; default: standard output")
-    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
-    parser.add_argument("--fp16", action="store_true", help="half precision, as training with --fp16 has it")
-    parser.add_argument("--bf16", action="store_true", help="bfloat16, likewise")
-    parser.add_argument("--log-format", choices=["json", "none", "simple", "tqdm"], help="of the progress bar")
-    parser.add_argument("--log-interval", type=int, default=100, help="batches between two lines of the log")
+    written.add_argument(
+        "--all-weights", action="store_true", help="with --format jsonl: the whole attention, to be plotted"
+    )
+    written.add_argument("--output", help="file to print to; default: standard output")
+    computation = parser.add_argument_group("computation")
+    computation.add_argument("--attn-max-tokens", type=int, default=16000, help="source tokens read at once")
+    computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    computation.add_argument("--fp16", action="store_true", help="half precision, as training with --fp16 has it")
+    computation.add_argument("--bf16", action="store_true", help="bfloat16, likewise")
+    computation.add_argument(
+        "--log-format",
+        choices=["json", "none", "simple", "tqdm"],
+        help="of the progress bar; default: fairseq's",
+    )
+    computation.add_argument("--log-interval", type=int, default=100, help="batches between two lines of the log")
 
 
 def run(arguments: argparse.Namespace) -> None:

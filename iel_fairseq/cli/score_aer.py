@@ -20,9 +20,10 @@ from iel_fairseq.alignment_error import score_files
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("gold", metavar="GOLD", help="gold alignments")
-    parser.add_argument("hypothesis", metavar="HYPOTHESIS", help="alignments to score, a line for each sentence pair")
-    parser.add_argument(
+    read = parser.add_argument_group("input")
+    read.add_argument("gold", metavar="GOLD", help="gold alignments")
+    read.add_argument("hypothesis", metavar="HYPOTHESIS", help="alignments to score, a line for each sentence pair")
+    read.add_argument(
         "--one-based", action="store_true", help="GOLD counts words from 1 though it is in Pharaoh format"
     )
 
