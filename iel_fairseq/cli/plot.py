@@ -14,7 +14,6 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 from iel_fairseq.bootstrapping import Record
@@ -22,7 +21,7 @@ from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explai
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
-from iel_fairseq.readings import read_readings
+from iel_fairseq.readings import read_readings, readings_of
 from iel_fairseq.reports.runs import control_score
 
 
@@ -93,13 +92,7 @@ def _attention(arguments: argparse.Namespace):
     from iel_fairseq.attention_plots import attention_figure, attention_page
 
     path = arguments.readings
-    try:
-        with nullcontext(sys.stdin) if path == "-" else open(path, encoding="utf-8") as file:
-            readings = read_readings(file, path)
-    except OSError as error:
-        raise IELError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise IELError(f"{path}: not UTF-8 text ({error.reason})") from error
+    readings = readings_of(sys.stdin, path) if path == "-" else read_readings(path)
     if arguments.remove_bpe:
         readings = [reading.joined() for reading in readings]
     if arguments.output.endswith(".html"):
