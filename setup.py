@@ -37,6 +37,13 @@ setup(
         "transformers>=5,<6",
     ],
     extras_require={
-        "dev": ["filelock>=3,<5", "pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff>=0.8,<1", "mypy>=1.13,<3"],
+        "dev": [
+            "filelock>=3,<5",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "ruff>=0.8,<1",
+            "mypy>=1.13,<3",
+            "tensorboard>=2.16,<3",
+        ],
     },
 )
