@@ -30,6 +30,7 @@ setup(
         "lime>=0.2.0.1,<0.3",
         "matplotlib>=3.8,<4",
         "numpy>=2,<3",
+        "packaging>=23,<27",
         "torch>=2.6,<2.14",
         "sacrebleu>=2.4,<3",
         "sacremoses>=0.1.1,<0.3",
@@ -48,6 +49,7 @@ setup(
             "pytest-xdist>=3.6,<4",
             "ruff>=0.8,<1",
             "selenium>=4,<5",
+            "tensorboard>=2.16,<3",
         ],
     },
 )

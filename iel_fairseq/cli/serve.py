@@ -21,13 +21,16 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--path", required=True, help="checkpoint that was trained on attention words")
-    parser.add_argument("--data", metavar="DATA-BIN", help="data folder; default: the one that it was trained on")
-    parser.add_argument("--attn-model", help="extractor; default: the one that the checkpoint remembers")
-    parser.add_argument("--beam", type=int, default=5, help="size of the beams; default: %(default)s")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen at; default: %(default)s")
-    parser.add_argument("--port", type=int, default=8080, help="port; 0: any free one; default: %(default)s")
-    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    read = parser.add_argument_group("input")
+    read.add_argument("--path", required=True, help="checkpoint that was trained on attention words")
+    read.add_argument("--data", metavar="DATA-BIN", help="data folder; default: the one that it was trained on")
+    read.add_argument("--attn-model", help="extractor; default: the one that the checkpoint remembers")
+    computation = parser.add_argument_group("computation")
+    computation.add_argument("--beam", type=int, default=5, help="size of the beams")
+    computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    address = parser.add_argument_group("address")
+    address.add_argument("--host", default="127.0.0.1", help="address to listen at")
+    address.add_argument("--port", type=int, default=8080, help="port; 0: any free one")
 
 
 def run(arguments: argparse.Namespace) -> None:

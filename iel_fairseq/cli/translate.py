@@ -32,28 +32,31 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("input", metavar="FILE", nargs="?", default="-", help="text; default: standard input")
-    parser.add_argument("--path", required=True, help="checkpoint that was trained on attention words")
-    parser.add_argument("--data", metavar="DATA-BIN", help="data folder; default: the one that it was trained on")
-    parser.add_argument("--attn-model", help="extractor; default: the one that the checkpoint remembers")
-    parser.add_argument("--beam", type=int, default=5, help="size of the second pass's beam; default: %(default)s")
-    parser.add_argument(
+    read = parser.add_argument_group("input")
+    read.add_argument("input", metavar="FILE", nargs="?", default="-", help="text; default: standard input")
+    read.add_argument("--path", required=True, help="checkpoint that was trained on attention words")
+    read.add_argument("--data", metavar="DATA-BIN", help="data folder; default: the one that it was trained on")
+    read.add_argument("--attn-model", help="extractor; default: the one that the checkpoint remembers")
+    written = parser.add_argument_group("output")
+    written.add_argument(
         "--show-attention-words",
         action="store_true",
         help="behind each translation, after a tab, the words that were appended to the source, as word/position",
     )
-    parser.add_argument(
+    written.add_argument(
         "--format",
         choices=["text", "jsonl"],
         default="text",
         help="jsonl: text, translation, score, both passes and attention words as JSON, a sentence a line; "
-        "iel plot attention reads it; default: %(default)s",
+        "iel plot attention reads it",
     )
-    parser.add_argument("--all-weights", action="store_true", help="with --format jsonl: the whole attention")
-    parser.add_argument("--output", help="file to write; default: standard output")
-    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
-    parser.add_argument("--fp16", action="store_true", help="half precision")
-    parser.add_argument("--bf16", action="store_true", help="bfloat16")
+    written.add_argument("--all-weights", action="store_true", help="with --format jsonl: the whole attention")
+    written.add_argument("--output", help="file to write; default: standard output")
+    computation = parser.add_argument_group("computation")
+    computation.add_argument("--beam", type=int, default=5, help="size of the second pass's beam")
+    computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    computation.add_argument("--fp16", action="store_true", help="half precision")
+    computation.add_argument("--bf16", action="store_true", help="bfloat16")
 
 
 def run(arguments: argparse.Namespace) -> None:

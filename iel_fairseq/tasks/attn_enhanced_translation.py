@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from fairseq import utils
+from fairseq.logging import metrics
 from fairseq.models import BaseFairseqModel
 from fairseq.models.lstm import LSTMEncoder
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
@@ -259,6 +260,20 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if self._bootstrapping is not None and self._validated is not None:
             self._bootstrapping.note_validation(self._validated, stats)
         self._validated = None
+
+    def reduce_metrics(self, logging_outputs, criterion):
+        """Called by fairseq for each update, and each batch of a validation, to log what it logs.
+
+        Beside its own metrics: ``bootstrap_round``, ``attn_changed`` (share of the training set's attention words that
+        are new in this round, once that is known) and ``attn_noise`` (share that is random, where any is).
+        """
+        super().reduce_metrics(logging_outputs, criterion)
+        if self._bootstrapping is not None:
+            metrics.log_scalar("bootstrap_round", self._bootstrapping.number, weight=0, priority=600, round=0)
+            if self._bootstrapping.changed is not None:
+                metrics.log_scalar("attn_changed", self._bootstrapping.changed, weight=0, priority=610, round=3)
+        if self.enhancement.attn_noise:
+            metrics.log_scalar("attn_noise", self.enhancement.attn_noise, weight=0, priority=620, round=3)
 
     def _check_split(self, folder: str, split: str) -> None:
         files = glob.glob(f"{glob.escape(os.path.join(folder, split))}.*-*.{self.cfg.source_lang}*")
