@@ -8,6 +8,8 @@ from setuptools import find_packages, setup
 here = Path(__file__).parent
 version = re.search(r'^__version__ = "(.+)"', (here / "iel_fairseq" / "__init__.py").read_text(), re.MULTILINE)
 
+SERVE = ["flask>=3,<4", "waitress>=3,<4"]
+
 setup(
     name="iel-fairseq",
     version=version[1],
@@ -17,6 +19,7 @@ setup(
     license="MIT",
     license_files=["LICENSE"],
     packages=find_packages(include=["iel_fairseq", "iel_fairseq.*"]),
+    package_data={"iel_fairseq.web": ["templates/*.html"]},
     entry_points={"console_scripts": ["iel = iel_fairseq.cli:main"]},
     python_requires=">=3.11,<3.13",
     install_requires=[
@@ -27,6 +30,7 @@ setup(
         "lime>=0.2.0.1,<0.3",
         "matplotlib>=3.8,<4",
         "numpy>=2,<3",
+        "packaging>=23,<27",
         "torch>=2.6,<2.14",
         "sacrebleu>=2.4,<3",
         "sacremoses>=0.1.1,<0.3",
@@ -36,6 +40,16 @@ setup(
         "transformers>=5,<6",
     ],
     extras_require={
-        "dev": ["filelock>=3,<5", "pytest>=8,<10", "pytest-xdist>=3.6,<4", "ruff>=0.8,<1", "mypy>=1.13,<3"],
+        "serve": SERVE,
+        "dev": [
+            *SERVE,
+            "filelock>=3,<5",
+            "mypy>=1.13,<3",
+            "pytest>=8,<10",
+            "pytest-xdist>=3.6,<4",
+            "ruff>=0.8,<1",
+            "selenium>=4,<5",
+            "tensorboard>=2.16,<3",
+        ],
     },
 )

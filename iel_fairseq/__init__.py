@@ -1,4 +1,7 @@
-"""Interpretability-enhanced learning for fairseq: what ``--user-dir iel_fairseq`` imports."""
+"""Interpretability-enhanced learning for fairseq: what ``--user-dir iel_fairseq`` imports.
+
+Results are read with :func:`read_attention_positions` and :func:`read_readings`.
+"""
 
 from iel_fairseq import compat
 
@@ -6,10 +9,21 @@ __version__ = "0.1.0"
 
 compat.apply()
 
+from iel_fairseq.attention_store import read_attention_positions  # noqa: E402
 from iel_fairseq.criterions import glue  # noqa: E402, F401  (registers the criterion)
 from iel_fairseq.models import hf_sequence_classifier  # noqa: E402, F401  (registers the model)
 from iel_fairseq.preparation import tokenizer  # noqa: E402, F401  (registers --tokenizer prepared)
+from iel_fairseq.readings import read_readings  # noqa: E402
 from iel_fairseq.tasks import (  # noqa: E402, F401  (registers the tasks)
     attn_enhanced_translation,
     importance_enhanced_classification,
 )
+from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator  # noqa: E402
+
+__all__ = [
+    "AttnEnhancedTranslation",
+    "AttnEnhancedTranslator",
+    "__version__",
+    "read_attention_positions",
+    "read_readings",
+]

@@ -27,7 +27,7 @@ LINE = 80
 def attention_figure(reading: Reading) -> Figure:
     """A heat map of source against hypothesis, attention words framed (paper, figure 1); x' below it (figure 2)."""
     source, hypothesis = [*reading.source, EOS], reading.hypothesis
-    fonts = _fonts("".join([*source, *hypothesis]))
+    fonts = fonts_for("".join([*source, *hypothesis]))
     lines = _lines(reading)
     sides = 0.34 * len(source) + 2.2, max(0.3 * len(hypothesis), 0.6) + 1.4
     below = 0.55 * len(lines) + 0.5
@@ -88,7 +88,7 @@ def _width(word: str, position: int) -> float:
     return max(len(word) + wide, len(str(position))) + 1.5
 
 
-def _fonts(text: str) -> list[str]:
+def fonts_for(text: str) -> list[str]:
     """Installed fonts that have the characters of *text*, in the order in which they shall be tried.
 
     Matplotlib's own font has Latin, Greek, Cyrillic, Hebrew and Arabic; Chinese, for one, it has not. Its font of last

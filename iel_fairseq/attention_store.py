@@ -15,16 +15,19 @@ holds, and takes over those of a process that died. Nothing passes between them 
 from __future__ import annotations
 
 import fcntl
+import glob
 import hashlib
 import json
 import logging
+import operator
 import os
 import shutil
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import IO, TypeAlias
+from dataclasses import dataclass, field
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 import torch
@@ -136,25 +139,19 @@ class AttentionStore:
         if not os.path.exists(self._file("manifest.json")):
             return None
         try:
-            with open(self._file("manifest.json"), encoding="utf-8") as file:
-                manifest = json.load(file)
+            manifest = _read_manifest(self.path)
             for name, asked in self.request.items():
                 if manifest[name] != asked:
                     raise IELError(
                         f"{self.path}: this store's {name} is {manifest[name]}, not {asked}; remove the folder, "
                         f"and the {self.content} are extracted again"
                     )
-            if any(_crc32(self._file(name)) != checksum for name, checksum in manifest["crc32"].items()):
-                raise ValueError("checksum")
-        except (ValueError, KeyError, TypeError, FileNotFoundError):
+            return _open_positions(self.path, manifest)
+        except DAMAGED:
             logger.warning(f"{self.path}: damaged; the {self.content} are extracted again")
             return None
         except OSError as error:
             raise IELError(f"{self.path}: the store cannot be read ({error.strerror})") from error
-        if manifest["words"] == 0:  # an empty file cannot be mapped
-            nothing = torch.empty(0, dtype=torch.int64)
-            return ListDataset([nothing] * manifest["sentences"], np.zeros(manifest["sentences"], dtype=np.int32))
-        return MMapIndexedDataset(self._file("positions"))
 
     def fill(self, extract: Extract) -> AttentionPositions:
         """Extract what is missing, together with whoever else fills the same store, and wait for the whole.
@@ -281,6 +278,101 @@ class AttentionStore:
 
     def _shard_file(self, shard: int) -> str:
         return self._file(os.path.join("shards", f"{shard:05}.npz"))
+
+
+DAMAGED = (ValueError, KeyError, TypeError, FileNotFoundError)
+"""What reading a damaged store raises."""
+
+
+def _read_manifest(store: str) -> dict[str, Any]:
+    with open(os.path.join(store, "manifest.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def _open_positions(store: str, manifest: dict[str, Any]) -> AttentionPositions:
+    """The positions in the folder *store*, once they are as the manifest has them."""
+    if any(_crc32(os.path.join(store, name)) != checksum for name, checksum in manifest["crc32"].items()):
+        raise ValueError("checksum")
+    if manifest["words"] == 0:  # an empty file cannot be mapped
+        nothing = torch.empty(0, dtype=torch.int64)
+        return ListDataset([nothing] * manifest["sentences"], np.zeros(manifest["sentences"], dtype=np.int32))
+    return MMapIndexedDataset(os.path.join(store, "positions"))
+
+
+@dataclass(frozen=True, eq=False)
+class StoredPositions(Sequence[np.ndarray]):
+    """The attention positions of a split, as a sequence: those of sentence *i*, from 0, are ``[i]``.
+
+    They are read from the memory-mapped file when they are asked for: int64 ``(J,)``, 1-based positions in the source.
+
+    Attributes:
+        path: the store's folder
+        split: name of the split
+        extractor_sha256: of the extractor's checkpoint
+        layer: decoder layer that was read; None: Algorithm 1's own choice
+        heads: attention heads that were read; None: all
+        precision: in which the extractor computed, e.g. ``float32``
+        sizes: int32 ``(sentences,)``, the number of attention words of each
+        positions: the data set
+    """
+
+    path: str
+    split: str
+    extractor_sha256: str
+    layer: int | None
+    heads: list[int] | None
+    precision: str
+    sizes: np.ndarray
+    positions: AttentionPositions = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    def __getitem__(self, index: int) -> np.ndarray:  # type: ignore[override]  # no slices: they would be read whole
+        return self.positions[range(len(self))[operator.index(index)]].numpy()
+
+
+def read_attention_positions(folder: str | os.PathLike[str]) -> StoredPositions:
+    """The attention positions that a training, or ``iel extract``, has stored (paper, Algorithm 1).
+
+    >>> positions = iel_fairseq.read_attention_positions("data-bin/attention_positions.train.3f2a...")
+    >>> len(positions), positions[0]
+    (29000, array([1, 2, 3, 3]))
+
+    Args:
+        folder: the store, or the folder in which it is the only one
+
+    Raises:
+        IELError: there is no store, or there are several; it is not whole, or damaged
+    """
+    path = _only_store(os.fspath(folder))
+    try:
+        manifest = _read_manifest(path)
+        positions = _open_positions(path, manifest)
+        return StoredPositions(
+            path,
+            split=os.path.basename(path).removeprefix("attention_positions.").rpartition(".")[0],
+            **{name: manifest[name] for name in ("extractor_sha256", "layer", "heads", "precision")},
+            sizes=np.asarray(positions.sizes),
+            positions=positions,
+        )
+    except DAMAGED as error:
+        raise IELError(f"{path}: damaged; run iel extract, which extracts what is missing") from error
+    except OSError as error:
+        raise IELError(f"{path}: the store cannot be read ({error.strerror})") from error
+
+
+def _only_store(folder: str) -> str:
+    folder = os.path.abspath(folder)
+    if os.path.exists(os.path.join(folder, "manifest.json")):
+        return folder
+    stores = sorted(glob.glob(os.path.join(glob.escape(folder), "attention_positions.*", "manifest.json")))
+    if len(stores) == 1:
+        return os.path.dirname(stores[0])
+    if stores:
+        names = ", ".join(os.path.basename(os.path.dirname(store)) for store in stores)
+        raise IELError(f"{folder}: holds several stores; name one of {names}")
+    raise IELError(f"{folder}: no attention positions that are whole; make them with iel extract")
 
 
 @contextmanager

@@ -113,6 +113,8 @@ class Bootstrapping:
         """The round that the data are of."""
         self.weights_of = 1
         """The round that the model's weights are of."""
+        self.changed: float | None = None
+        """Share of the training set's attention words that are new in the current round; None when not known."""
         self.over = False
         """Whether the last round has ended."""
         self._entered = False
@@ -134,6 +136,7 @@ class Bootstrapping:
         if self.over or (self._entered and number == self.number):
             return False
         self.number, self._entered = number, True
+        self.changed = _as_the_first_rank_decides(lambda: self._recorded(number).changed)
         return True
 
     def _round_at(self, epoch: int, first_extractor: str) -> tuple[int, bool]:
@@ -190,6 +193,7 @@ class Bootstrapping:
 
     def note_changed(self, changed: float) -> None:
         """Record what share of the training set's attention words is new in the current round."""
+        self.changed = changed
         self._note(self.number, lambda noted: replace(noted, changed=changed))
 
     def note_validation(self, epoch: int, results: dict[str, Any]) -> None:
@@ -210,7 +214,7 @@ class Bootstrapping:
     def summary(self, number: int) -> str:
         """One line about round *number*, which has ended."""
         record = self.record
-        [ended] = [each for each in record.rounds if each.number == number]
+        ended = self._recorded(number)
         score = "no score"
         if ended.scores:
             best = record.better(ended.scores.values())
@@ -220,6 +224,10 @@ class Bootstrapping:
                 score += f", loss {ended.losses[epoch]:.4g}"
         changed = "" if ended.changed is None else f"; {ended.changed:.1%} of the attention words changed"
         return f"round {number} of {self._cfg.bootstrap_rounds}: {score}; extractor {ended.extractor}{changed}"
+
+    def _recorded(self, number: int) -> Round:
+        [found] = [each for each in self.record.rounds if each.number == number]
+        return found
 
     def _note(self, number: int, noted: Callable[[Round], Round]) -> None:
         if _keeps_the_record():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from iel_fairseq.errors import IELError
+from iel_fairseq.preparation.parallel_text import numbered_lines
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,15 @@ class Reading:
         positions: for each word of the hypothesis the 1-based positions of its attention words; one, unless pieces of
             words have been joined
         attention: float ``(hypothesis, source + 1)``, the last column for ``</s>``; None when only positions are known
+        scores: for each word of the hypothesis the attention on its attention word; None when that is not known, or
+            pieces of words have been joined
     """
 
     source: Sequence[str]
     hypothesis: Sequence[str]
     positions: Sequence[Sequence[int]]
     attention: np.ndarray | None = None
+    scores: Sequence[float] | None = None
 
     @classmethod
     def of(cls, values: dict[str, Any]) -> Reading:
@@ -37,7 +42,12 @@ class Reading:
             ValueError: it is something else
         """
         try:
-            reading = cls(values["source"], values["hypothesis"], [[position] for position in values["positions"]])
+            reading = cls(
+                values["source"],
+                values["hypothesis"],
+                [[position] for position in values["positions"]],
+                scores=values.get("scores"),
+            )
             weights = values.get("attention")
         except (KeyError, TypeError) as error:
             raise ValueError(f"no {error}") from error
@@ -52,10 +62,20 @@ class Reading:
         return replace(reading, attention=attention)
 
     @property
+    def attention_words(self) -> list[list[str]]:
+        """For each word of the hypothesis its attention words."""
+        return [[self.source[position - 1] for position in places] for places in self.positions]
+
+    @property
     def enhanced(self) -> tuple[list[str], list[int]]:
         """x' without ``</s>`` and its positions p' (paper, Algorithm 3 and figure 2)."""
         at = [*range(1, len(self.source) + 1), *(position for places in self.positions for position in places)]
         return [self.source[position - 1] for position in at], at
+
+    @property
+    def pharaoh(self) -> str:
+        """Pairs ``i-j`` of a source word and a word of the hypothesis that looked at it, from 0."""
+        return " ".join(f"{position - 1}-{j}" for j, places in enumerate(self.positions) for position in places)
 
     def joined(self) -> Reading:
         """The same in whole words, BPE's ``@@`` undone: source pieces add up, those of the hypothesis are averaged."""
@@ -95,7 +115,24 @@ def _joined(pieces: Sequence[str], word: Sequence[int]) -> str:
     return "".join(pieces[index].removesuffix("@@") for index in word)
 
 
-def read_readings(lines: Iterable[str], name: str) -> list[Reading]:
+def read_readings(path: str | os.PathLike[str]) -> list[Reading]:
+    """The readings in a file that ``iel extract --format jsonl --output`` has written, sentence by sentence.
+
+    >>> readings = iel_fairseq.read_readings("read.jsonl")
+    >>> readings[0].hypothesis, readings[0].attention_words, readings[0].positions
+    (['a', 'dog', 'runs'], [['Ein'], ['Hund'], ['läuft']], [[1], [2], [3]])
+
+    Args:
+        path: of the file, which may be packed: ``.gz`` or ``.xz``
+
+    Raises:
+        IELError: it cannot be read, is not UTF-8, or holds something else
+    """
+    name = os.fspath(path)
+    return readings_of((line for _, line in numbered_lines(name)), name)
+
+
+def readings_of(lines: Iterable[str], name: str) -> list[Reading]:
     """The readings in lines of JSON.
 
     Args:

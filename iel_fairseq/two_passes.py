@@ -1,13 +1,31 @@
-"""What fairseq's generators have to be told when they decode from x' in the place of x."""
+"""What the first pass found, and what fairseq's generators have to be told when they decode from x'."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from torch import Tensor
+
+from iel_fairseq.attention_words import AttentionWords
+from iel_fairseq.enhanced_source import EnhancedSource
+
+
+@dataclass(frozen=True)
+class FirstPass:
+    """What the first pass found for a batch.
+
+    Attributes:
+        words: what the extractor generated, and the positions of the attention words that x' has: with noise, not
+            all are where it looked
+        enhanced: x' and p'
+    """
+
+    words: AttentionWords
+    enhanced: EnhancedSource
 
 
 @contextmanager

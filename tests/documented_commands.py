@@ -82,6 +82,8 @@ TRAINED = (  # in this order: what they make is there for the others
     ),
 )
 WRITTEN = (  # when the trainings look finished; docs/formats.md is compared with what they write
+    Rule("^iel extract .*--force-target .*> found.txt", more="--cpu", makes="found.txt"),
+    Rule("^iel translate news.fr .*--format jsonl", more="--cpu", makes="news.jsonl"),
     Rule("^iel report runs/multi30k.fr-en$", makes="runs/mine/results.html"),
     Rule(
         "^iel faithfulness", more="--cpu --json faithfulness.json", says=r"\| lime \| -?0\.", makes="faithfulness.json"
@@ -89,12 +91,15 @@ WRITTEN = (  # when the trainings look finished; docs/formats.md is compared wit
     Rule("^iel predict", more="--cpu", makes="RTE.tsv"),
 )
 AFTERWARDS = (
+    Rule("^iel score-aer", says="^recall "),
+    Rule(r"^echo .* \| iel translate", more="--cpu", says=r"^.*\t\S+/1\b|^.*\t\S+/\d"),
+    Rule("^iel translate news.fr .*--output news.en", more="--cpu", makes="news.en"),
     Rule("^fairseq-generate", more="--cpu", says=r"(?s)^H-19\t.*BLEU"),
     Rule("^fairseq-interactive", more="--cpu", stdin="a1 n2\n", says=r"(?m)^D-0\t"),
     Rule("^iel extract .*--gen-subset train$", more="--cpu", says="train: |^$"),
     Rule("^iel extract .*--gen-subset valid$", more="--cpu", says="valid: |^$"),
     Rule("^iel extract .*--num-shards 4", more="--cpu --attn-layer 0", says="train: sentences 1 to .* read in"),
-    Rule("^iel extract .*--format pharaoh", more="--cpu", says=r"(?m)^\d+-0"),
+    Rule("^iel extract .*--format pharaoh$", more="--cpu", says=r"(?m)^\d+-0"),
     Rule("^iel extract .*--format jsonl --force-target", more="--cpu", says='"id": 19, "source"'),
     Rule("iel plot attention .*png", makes="attention.png"),
     Rule("iel plot attention .*html", makes="attention.html"),
@@ -105,7 +110,7 @@ AFTERWARDS = (
 )
 UNDERSTOOD_ONLY = {  # regular expression: why it is not run
     "^make ": "minutes, or it is what runs this test, or changes the virtual environment",
-    r"^([A-Z_]+=.* )?examples/\w+/run\.sh": "downloads and trains; tests/system/test_ablation.py runs the steps",
+    r"^([A-Z_0-9]+=.* )?examples/\w+/run\.sh": "downloads and trains; tests/system/test_ablation.py runs the steps",
     "^for seed in": "likewise",
     "pip install": "installs",
     "^torchrun": "several GPUs",
@@ -114,29 +119,52 @@ UNDERSTOOD_ONLY = {  # regular expression: why it is not run
     "^iel prepare .*big/train": "a million pairs",
     "^iel plot noise": "draws what hours of training leave; tests/test_plots.py draws small ones",
     r"^iel report .*\.seed": "several trainings; tests/reports/test_report.py makes such a report",
+    "iel serve": "serves until it is interrupted; tests/web/test_page.py opens the page",
+    "^iel doctor": "trains; tests/test_doctor.py runs it",
+    "^export ": "variables for the next command",
     "^python benchmarks/": "measures, for minutes",
     "python -m pytest": "runs tests",
     "pre-commit install$": "changes the checkout",
 }
 
 
-def words_of(text: str) -> tuple[str, list[str]]:
-    """Program and arguments, what stands for something else replaced."""
-    replaced = text.replace(" ... ", f" {CLASSIFIER if 'glue-task' in text else MODEL} ")
-    if replaced.endswith(" ..."):
-        replaced = f"{replaced[:-4]} {MODEL}"
-    replaced = replaced.replace("--user-dir iel_fairseq", f"--user-dir {shlex.quote(USER_DIR)}")
-    program, *words = shlex.split(replaced.replace("--hf-model bert-base-cased", "--hf-model bert"))
-    return program.removeprefix(".venv/bin/"), words
+@dataclass(frozen=True)
+class Command:
+    """A command line, what stands for something else in it replaced.
+
+    Attributes:
+        program: first word
+        words: the others
+        stdin: what another program, ``echo``, writes into it
+        stdout: file that its output goes into
+    """
+
+    program: str
+    words: list[str]
+    stdin: str = ""
+    stdout: str = ""
+
+    @classmethod
+    def of(cls, text: str) -> Command:
+        before, piped, text = ("", "", text) if " | " not in text else text.partition(" | ")
+        text, _, stdout = text.partition(" > ")
+        text = f"{text} ".replace(" ... ", f" {CLASSIFIER if 'glue-task' in text else MODEL} ")
+        text = text.replace("--user-dir iel_fairseq", f"--user-dir {shlex.quote(USER_DIR)}")
+        program, *words = shlex.split(text.replace("--hf-model bert-base-cased", "--hf-model bert"))
+        assert not piped or shlex.split(before)[0] == "echo", before
+        return cls(program.removeprefix(".venv/bin/"), words, " ".join(shlex.split(before)[1:]), stdout)
 
 
 def run_rule(rule: Rule, text: str, folder: Path) -> None:
     """Run the command *text* in the workspace at *folder*."""
     folder = folder / ("classification" if re.search("GLUE-DIR|glue|export-hf", text) else "translation")
-    program, words = words_of(f"{text} {rule.more}")
-    output = run_forked(program, words, folder, rule.stdin)
-    assert re.search(rule.says, output, re.MULTILINE), output[-3000:]
-    assert (folder / rule.makes).exists(), output[-3000:]
+    command = Command.of(text)
+    words = [*command.words, *shlex.split(rule.more)]
+    output, log = run_forked(command.program, words, folder, rule.stdin or command.stdin)
+    assert re.search(rule.says, output + log, re.MULTILINE), output[-2000:] + log[-2000:]
+    if command.stdout:
+        (folder / command.stdout).write_text(output)
+    assert (folder / rule.makes).exists(), log[-3000:]
     for copy in rule.kept_as:
         (folder / copy).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(folder / rule.makes, folder / copy)
@@ -150,6 +178,8 @@ def make_workspace(folder: Path) -> None:
         pairs = make_pairs(seed, count)
         for language, sides in (("fr", [pair.source for pair in pairs]), ("en", [pair.target for pair in pairs])):
             (translation / f"corpus/{name}.{language}").write_text("".join(f"{' '.join(side)}\n" for side in sides))
+    shutil.copy(translation / "corpus/test2024.fr", translation / "news.fr")
+    (translation / "gold.txt").write_text("0-0 1p1\n" * 20)
     (translation / "DATA-BIN").symlink_to("runs/mine/data-bin")
     (translation / "runs/mine").mkdir(parents=True)
     for name in ("demo.de-en", "multi30k.fr-en"):

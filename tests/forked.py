@@ -21,20 +21,20 @@ _SERVER.set_forkserver_preload(
 )
 
 
-def run_forked(program: str, words: Sequence[str], cwd: Path, stdin: str = "") -> str:
+def run_forked(program: str, words: Sequence[str], cwd: Path, stdin: str = "") -> tuple[str, str]:
     """Run ``iel``, one of fairseq's commands, or ``python -c`` in the folder *cwd*, on one core and no GPU.
 
     Returns:
-        its standard output and error, joined; it must have ended well
+        its standard output, and its standard error; it must have ended well
     """
     with tempfile.TemporaryDirectory() as streams:
         Path(streams, "stdin").write_text(stdin)
         process = _SERVER.Process(target=_command, args=(program, list(words), str(cwd), streams))
         process.start()
         process.join(300)
-        output = Path(streams, "output").read_text()
-    assert process.exitcode == 0, f"{program} {' '.join(words)}\n{output[-6000:]}"
-    return output
+        output, error = (Path(streams, name).read_text() for name in ("stdout", "stderr"))
+    assert process.exitcode == 0, f"{program} {' '.join(words)}\n{output[-2000:]}\n{error[-4000:]}"
+    return output, error
 
 
 def _command(program: str, words: list[str], cwd: str, streams: str) -> None:
@@ -42,9 +42,8 @@ def _command(program: str, words: list[str], cwd: str, streams: str) -> None:
     os.chdir(cwd)
     os.environ.update({"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
     sys.stdin = open(os.path.join(streams, "stdin"))  # noqa: SIM115  (until the process ends)
-    output = os.open(os.path.join(streams, "output"), os.O_WRONLY | os.O_CREAT)
-    for stream in (1, 2):
-        os.dup2(output, stream)
+    for stream, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(os.open(os.path.join(streams, name), os.O_WRONLY | os.O_CREAT), stream)
     sys.stdout, sys.stderr = os.fdopen(1, "w", 1), os.fdopen(2, "w", 1)
     sys.argv = [program, *words]
     import torch

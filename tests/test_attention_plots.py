@@ -95,7 +95,7 @@ def test_the_command_draws_one_sentence_or_a_page_of_all(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (["none.jsonl"], "none.jsonl: cannot be read"),
-        (["latin1.jsonl"], "latin1.jsonl: not UTF-8 text"),
+        (["latin1.jsonl"], "latin1.jsonl, line 1: not UTF-8"),
         (["words.jsonl", "--sentence", "1"], "--sentence 1: words.jsonl has the sentences 0 to 0"),
     ],
 )

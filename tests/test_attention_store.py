@@ -16,6 +16,7 @@ import pytest
 from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
 from test_extraction import dataset_of
 
+import iel_fairseq
 from iel_fairseq.attention_store import AttentionStore, source_fingerprint, store_request
 from iel_fairseq.errors import IELError
 
@@ -278,3 +279,40 @@ def test_store_in_a_place_that_cannot_be_written(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(IELError, match=r"cannot be stored \(Not a directory\)"):
         store_in(tmp_path / "file").fill(Extraction(tmp_path / "log"))
+
+
+def test_what_is_stored_is_read_by_one_call_from_the_store_or_its_folder(whole, tmp_path):
+    for folder in (whole.path, Path(whole.path).parent):
+        found = iel_fairseq.read_attention_positions(folder)
+        assert len(found) == 50
+        assert all(np.array_equal(positions, expected) for positions, expected in zip(found, FOUND, strict=True))
+        assert found[-1].tolist() == FOUND[49].tolist()
+        assert found[6].dtype == np.int64
+        assert found.sizes.tolist() == [len(positions) for positions in FOUND]
+        assert (found.path, found.split, found.extractor_sha256) == (whole.path, "train", "ab" * 32)
+        assert (found.layer, found.heads, found.precision) == (None, None, "float32")
+    with pytest.raises(IndexError):
+        found[50]
+
+
+def test_a_split_without_any_attention_word_is_read(tmp_path):
+    AttentionStore(str(tmp_path), "valid.1", request([[4], [5]])).fill(lambda _: [np.empty(0, dtype=np.int64)] * 2)
+    found = iel_fairseq.read_attention_positions(tmp_path)
+    assert [positions.tolist() for positions in found] == [[], []]
+    assert found.split == "valid.1"
+
+
+def test_what_cannot_be_read_by_one_call_is_one_line(whole, tmp_path):
+    empty = tmp_path / "empty"
+    with pytest.raises(IELError, match=r"empty: no attention positions that are whole; make them with iel extract"):
+        iel_fairseq.read_attention_positions(empty)
+    other = store_in(Path(whole.path).parent, layer=1)
+    other.fill(lambda sentences: FOUND[sentences.start : sentences.stop])
+    with pytest.raises(IELError, match="whole: holds several stores; name one of") as caught:
+        iel_fairseq.read_attention_positions(Path(whole.path).parent)
+    assert all(Path(store.path).name in str(caught.value) for store in (whole, other))
+    assert iel_fairseq.read_attention_positions(other.path).layer == 1
+    with open(Path(other.path) / "positions.bin", "r+b") as file:
+        file.write(b"\xff")
+    with pytest.raises(IELError, match="damaged; run iel extract"):
+        iel_fairseq.read_attention_positions(other.path)

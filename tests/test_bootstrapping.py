@@ -78,6 +78,10 @@ def test_a_restart_finds_the_round_that_had_begun(tmp_path, best, epoch):
     assert again.enter(epoch, "base.pt")
     assert torch.load(again.extractor)["score"] == 20.0
     assert [(each.best, each.changed) for each in again.record.rounds] == [(None, None), (20.0, 0.25)]
+    assert (plan.changed, again.changed) == (0.25, 0.25)
+    (tmp_path / "checkpoint_last.pt").unlink()
+    assert again.enter(5, "base.pt")
+    assert again.changed is None  # of this round it is not known yet
 
 
 def test_patience_counts_rounds_without_a_better_score(tmp_path, best):

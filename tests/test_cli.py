@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import sys
+from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
+import torch
 
 import iel_fairseq
-from iel_fairseq.cli import SUBCOMMANDS, main
+from iel_fairseq.cli import SUBCOMMANDS, command_line, main
 
 
 def printed(capsys, *arguments: str) -> str:
@@ -19,21 +22,87 @@ def printed(capsys, *arguments: str) -> str:
     return capsys.readouterr().out
 
 
+def subcommands(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
+    """All subcommands, with their kinds."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for subparser in action.choices.values():
+                yield subparser
+                yield from subcommands(subparser)
+
+
+SUBPARSERS = {parser.prog.removeprefix("iel "): parser for parser in subcommands(command_line())}
+
+
+@pytest.fixture(params=SUBPARSERS)
+def subparser(request) -> argparse.ArgumentParser:
+    return SUBPARSERS[request.param]
+
+
 def test_version_names_what_matters_for_a_report_of_a_fault(capsys):
-    text = " ".join(printed(capsys, "--version").split())
-    assert f"iel_fairseq {iel_fairseq.__version__}" in text
+    text = printed(capsys, "--version")
+    assert text.startswith(f"iel_fairseq {iel_fairseq.__version__} ")
     for part in (
         f"Python {sys.version.split()[0]}",
         f"ve-fairseq {version('ve-fairseq')}",
         f"torch {version('torch')}",
+        f"CUDA {torch.version.cuda or 'none'}",
+        f"GPU {torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'none'}",
     ):
         assert part in text
 
 
-def test_help_has_a_line_for_each_subcommand_and_each_has_an_example(capsys):
+def test_the_command_alone_prints_the_help_with_a_line_for_each_subcommand(capsys):
     overview = printed(capsys, "--help")
-    for name, module in SUBCOMMANDS.items():
+    main([])
+    assert capsys.readouterr().out == overview
+    for name in SUBCOMMANDS:
         assert re.search(rf"^    {name}\b", overview, re.MULTILINE)
-        text = printed(capsys, name, "--help")
-        assert module.__doc__.splitlines()[0] in text
-        assert f"    iel {name} " in text
+    examples = re.findall(r"^    (iel .*)", overview, re.MULTILINE)
+    assert len(examples) >= 1
+
+
+def test_all_subcommands_and_kinds_are_looked_at():
+    assert set(SUBCOMMANDS) < set(SUBPARSERS)
+    assert {"plot noise", "plot attention"} < set(SUBPARSERS)
+
+
+def test_help_begins_with_one_sentence_and_has_an_example_that_the_subcommand_understands(subparser):
+    summary = subparser.description.splitlines()[0]
+    assert re.fullmatch(r"[A-Z]([^.]|\.\d)*\.", summary)
+    examples = re.findall(rf"^    ({subparser.prog}\b.*)", subparser.description, re.MULTILINE)
+    assert len(examples) >= 1
+    assert summary in subparser.format_help()
+
+
+def test_every_option_has_a_help_and_a_group_and_shows_its_default(subparser):
+    titles = {"positional arguments", "options"}  # argparse's own
+    own_groups = [group for group in subparser._action_groups if group.title not in titles]
+    grouped = {action.dest for group in own_groups for action in group._group_actions}
+    for action in subparser._actions:
+        name = f"{subparser.prog} {action.dest}"
+        if isinstance(action, argparse._HelpAction | argparse._SubParsersAction):
+            continue
+        assert action.help, name
+        assert action.dest in grouped, name
+        if action.default is not None and not isinstance(action.default, bool):
+            shown = subparser._get_formatter()._expand_help(action)
+            assert shown.count("default: ") == 1, name
+
+
+def test_examples_are_commands_that_the_parser_understands():
+    """Every line of an example, continued ones joined, up to what a shell makes of it."""
+    for parser in SUBPARSERS.values():
+        text = parser.description.replace("\\\n", " ")
+        for example in re.findall(r"^    iel (.*)", text, re.MULTILINE):
+            words = re.split(r" [>|] ", example)[0].split()
+            if "--help" not in words:
+                assert command_line().parse_args(words).run is SUBCOMMANDS[words[0]].run
+
+
+def test_lists_of_defaults_are_shown_as_they_are_written(capsys):
+    text = " ".join(printed(capsys, "faithfulness", "--help").split())
+    assert "measures of importance; default: attention lime random shap" in text
+    assert "numbers of texts, from 0; default: 0 1 2" in " ".join(
+        printed(capsys, "plot", "importance", "--help").split()
+    )

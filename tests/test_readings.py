@@ -7,8 +7,9 @@ import json
 import numpy as np
 import pytest
 
+import iel_fairseq
 from iel_fairseq.errors import IELError
-from iel_fairseq.readings import Reading, read_readings
+from iel_fairseq.readings import Reading, readings_of
 
 LINE = {
     "id": 0,
@@ -35,6 +36,29 @@ def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_ave
     assert joined.positions == [[1], [1], [2, 1]]
     assert joined.attention == pytest.approx(np.array([[0.7, 0.2, 0.1], [0.9, 0.1, 0.0], [0.45, 0.4, 0.15]]))
     assert joined.enhanced == (["terrier", "court", "terrier", "terrier", "court", "terrier"], [1, 2, 1, 1, 2, 1])
+
+
+def test_pharaoh_format_in_pieces_and_in_whole_words():
+    reading = Reading.of(LINE)
+    assert reading.pharaoh == "1-0 1-1 2-2 0-3"
+    assert reading.joined().pharaoh == "0-0 0-1 1-2 0-2"  # "runs" looked at both words
+
+
+def test_a_file_is_read_by_one_call(tmp_path):
+    file = tmp_path / "words.jsonl"
+    accented = {**LINE, "source": ["ter@@", "rïer", "court"]}
+    file.write_text(f"{json.dumps(accented, ensure_ascii=False)}\n{json.dumps(LINE)}\n", encoding="utf-8")
+    first, second = iel_fairseq.read_readings(file)
+    assert (first.source[1], second.source[1]) == ("rïer", "rier")
+    assert second.hypothesis == LINE["hypothesis"]
+    assert second.positions == [[2], [2], [3], [1]]
+    assert second.attention_words == [["rier"], ["rier"], ["court"], ["ter@@"]]
+    assert second.scores == LINE["scores"]
+    assert second.attention.shape == (4, 4)
+    assert second.joined().attention_words == [["terrier"], ["terrier"], ["court", "terrier"]]
+    assert second.joined().scores is None
+    with pytest.raises(IELError, match=r"none\.jsonl: cannot be read after line 0 \(No such file or directory\)"):
+        iel_fairseq.read_readings(tmp_path / "none.jsonl")
 
 
 def test_positions_alone_and_empty_sentences():
@@ -66,10 +90,10 @@ def test_positions_alone_and_empty_sentences():
 )
 def test_anything_else_is_one_line_that_names_it(line):
     with pytest.raises(IELError, match=r"^words\.jsonl, line 2: not what iel extract --format jsonl prints") as caught:
-        read_readings([json.dumps(LINE), line], "words.jsonl")
+        readings_of([json.dumps(LINE), line], "words.jsonl")
     assert "\n" not in str(caught.value)
 
 
 def test_nothing_is_one_line():
     with pytest.raises(IELError, match=r"words\.jsonl: holds no sentences"):
-        read_readings([], "words.jsonl")
+        readings_of([], "words.jsonl")

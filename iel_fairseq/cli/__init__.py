@@ -10,52 +10,94 @@ import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from typing import Any, NoReturn
+
+import torch
 
 import iel_fairseq
-from iel_fairseq.cli import export_hf, extract, faithfulness, plot, predict, prepare, report
+from iel_fairseq.cli import (
+    doctor,
+    export_hf,
+    extract,
+    faithfulness,
+    plot,
+    predict,
+    prepare,
+    report,
+    score_aer,
+    serve,
+    translate,
+)
+from iel_fairseq.cli.help import HelpFormatter
 
 SUBCOMMANDS = {
     "prepare": prepare,
     "extract": extract,
+    "score-aer": score_aer,
     "report": report,
+    "translate": translate,
+    "serve": serve,
     "predict": predict,
     "faithfulness": faithfulness,
     "export-hf": export_hf,
     "plot": plot,
+    "doctor": doctor,
 }
-
 
 LIBRARIES = ("ve-fairseq", "torch", "transformers", "sacrebleu", "sacremoses", "subword-nmt", "lime", "shap", "numpy")
 
+EXAMPLES = """examples:
+    iel prepare multi30k -s fr -t en --destdir runs/multi30k
+    iel extract DATA-BIN --path model.pt --gen-subset train
+    iel extract --help
+"""
 
-def _versions() -> str:
-    libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
-    return f"iel_fairseq {iel_fairseq.__version__} (Python {platform.python_version()}, {libraries})"
+
+class _Version(argparse.Action):
+    """Prints the versions, and ends; they are looked up only then."""
+
+    def __init__(self, **options: Any):
+        super().__init__(nargs=0, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+        libraries = ", ".join(f"{name} {version(name)}" for name in LIBRARIES)
+        gpus = ", ".join(torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count()))
+        print(
+            f"iel_fairseq {iel_fairseq.__version__} (Python {platform.python_version()}, {libraries}; "
+            f"CUDA {torch.version.cuda or 'none'}, GPU {gpus or 'none'})"
+        )
+        parser.exit()
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of ``iel``: what it gives has ``run``, which takes it."""
-    parser = argparse.ArgumentParser(prog="iel", description="Interpretability-enhanced learning for fairseq.")
-    parser.add_argument("--version", action="version", version=_versions(), help="versions for a report of a fault")
-    subparsers = parser.add_subparsers(required=True, metavar="SUBCOMMAND")
+def command_line() -> argparse.ArgumentParser:
+    """The parser of ``iel``; each subcommand's module adds its own arguments."""
+    parser = argparse.ArgumentParser(
+        prog="iel",
+        description="Interpretability-enhanced learning for fairseq: what fairseq's own commands have no place for.",
+        epilog=EXAMPLES,
+        formatter_class=HelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, help="versions and GPU, for a report of a fault")
+    subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND")
     for name, module in SUBCOMMANDS.items():
         summary = (module.__doc__ or "").splitlines()[0]
-        subparser = subparsers.add_parser(
-            name, help=summary, description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-        )
+        subparser = subparsers.add_parser(name, help=summary, description=module.__doc__, formatter_class=HelpFormatter)
         module.add_arguments(subparser)
         subparser.set_defaults(run=module.run)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run ``iel SUBCOMMAND ...``."""
-    parser = build_parser()
+    """Run ``iel SUBCOMMAND ...``; ``iel`` alone prints the help."""
+    parser = command_line()
     # Standard output is for what was asked for.
     logging.basicConfig(
         format="%(asctime)s | %(levelname)s | %(name)s | %(message)s", level=logging.INFO, stream=sys.stderr, force=True
     )
     parsed = parser.parse_args(arguments)
+    if not hasattr(parsed, "run"):
+        parser.print_help()
+        return
     try:
         parsed.run(parsed)
         sys.stdout.flush()

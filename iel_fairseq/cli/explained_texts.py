@@ -12,19 +12,27 @@ from iel_fairseq.explainers import EXPLAINERS, Explanation
 from iel_fairseq.extraction import extraction_device
 
 
-def add_explained_texts(parser: argparse.ArgumentParser, importance: list[str]) -> None:
-    """Add the arguments that say what is explained, and by which explainers, by default those of *importance*."""
-    parser.add_argument(
+def add_explained_texts(parser: argparse.ArgumentParser, importance: list[str]) -> argparse._ArgumentGroup:
+    """Add the arguments that say what is explained, and by which explainers, by default those of *importance*.
+
+    Returns:
+        the group of the former
+    """
+    read = parser.add_argument_group("input")
+    read.add_argument(
         "data", metavar="GLUE-DIR", help="folder that holds the tasks' folders, or GLUE's name on the hub"
     )
-    parser.add_argument("--path", required=True, help="checkpoint of the classifier")
-    parser.add_argument("--gen-subset", default="valid", help="split: train, valid or test; default: %(default)s")
-    parser.add_argument(
-        "--importance", nargs="+", choices=list(EXPLAINERS), default=importance, help="explainers; default: %(default)s"
+    read.add_argument("--path", required=True, help="checkpoint of the classifier")
+    read.add_argument("--gen-subset", default="valid", help="split: train, valid or test")
+    explainers = parser.add_argument_group("explainers")
+    explainers.add_argument(
+        "--importance", nargs="+", choices=list(EXPLAINERS), default=importance, help="measures of importance"
     )
-    parser.add_argument("--importance-samples", type=int, help="perturbations of a text; default: each package's")
-    parser.add_argument("--seed", type=int, default=1, help="of the explainers; default: %(default)s")
-    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    explainers.add_argument("--importance-samples", type=int, help="perturbations of a text; default: each package's")
+    explainers.add_argument("--seed", type=int, default=1, help="of the explainers")
+    computation = parser.add_argument_group("computation")
+    computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    return read
 
 
 def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str]]:

@@ -23,8 +23,10 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--path", required=True, help="checkpoint of the classifier")
-    parser.add_argument("--output", required=True, help="folder to write, which must not be there yet")
+    read = parser.add_argument_group("input")
+    read.add_argument("--path", required=True, help="checkpoint of the classifier")
+    written = parser.add_argument_group("output")
+    written.add_argument("--output", required=True, help="folder to write, which must not be there yet")
 
 
 def run(arguments: argparse.Namespace) -> None:

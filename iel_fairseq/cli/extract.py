@@ -23,42 +23,55 @@ from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import load_extractor
+from iel_fairseq.readings import Reading
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("data", metavar="DATA-BIN", help="fairseq data folder")
-    parser.add_argument("--path", required=True, help="checkpoint of the extractor")
-    parser.add_argument("--gen-subset", default="test", help="split to read; default: %(default)s")
-    parser.add_argument("-s", "--source-lang", help="source language; default: as the data folder has it")
-    parser.add_argument("-t", "--target-lang", help="target language; default: likewise")
-    parser.add_argument("--attn-store", help="folder in which attention positions are kept; default: DATA-BIN")
-    parser.add_argument("--attn-layer", type=int, help="decoder layer to read; default: as Algorithm 1 has it")
-    parser.add_argument("--attn-heads", type=_heads, help="attention heads to read, e.g. 0,3; default: all")
-    parser.add_argument("--attn-max-tokens", type=int, default=16000, help="source tokens read at once")
-    parser.add_argument("--num-shards", type=int, default=1, help="number of machines that share the work")
-    parser.add_argument("--shard-id", type=int, default=0, help="which of them this one is, from 0")
-    parser.add_argument(
+    read = parser.add_argument_group("input")
+    read.add_argument("data", metavar="DATA-BIN", help="fairseq data folder")
+    read.add_argument("--path", required=True, help="checkpoint of the extractor")
+    read.add_argument("--gen-subset", default="test", help="split to read")
+    read.add_argument("-s", "--source-lang", help="source language; default: as the data folder has it")
+    read.add_argument("-t", "--target-lang", help="target language; default: likewise")
+    attention = parser.add_argument_group("attention that is read")
+    attention.add_argument("--attn-layer", type=int, help="decoder layer to read; default: as Algorithm 1 has it")
+    attention.add_argument("--attn-heads", type=_heads, help="attention heads to read, e.g. 0,3; default: all")
+    attention.add_argument(
+        "--beam", type=int, default=1, help="with --format: read the best hypothesis of a beam of this size, not greedy"
+    )
+    attention.add_argument(
+        "--force-target", action="store_true", help="with --format: read the target side, not what is generated"
+    )
+    store = parser.add_argument_group("store")
+    store.add_argument("--attn-store", help="folder in which attention positions are kept; default: DATA-BIN")
+    store.add_argument("--num-shards", type=int, default=1, help="number of machines that share the work")
+    store.add_argument("--shard-id", type=int, default=0, help="which of them this one is, from 0")
+    written = parser.add_argument_group("output")
+    written.add_argument(
         "--format",
         choices=["pharaoh", "jsonl", "text"],
         help="print one line a sentence: pharaoh, pairs i-j of source and generated token, from 0; jsonl, source, "
-        "hypothesis, attention words, positions, scores; text, the enhanced source",
+        "hypothesis, attention words, positions, scores; text, the enhanced source; default: nothing",
     )
-    parser.add_argument(
-        "--beam", type=int, default=1, help="with --format: read the best hypothesis of a beam of this size, not greedy"
+    written.add_argument(
+        "--remove-bpe", action="store_true", help="with --format pharaoh: number whole words, not pieces of words"
     )
-    parser.add_argument(
-        "--force-target", action="store_true", help="with --format: read the target side, not what is generated"
-    )
-    parser.add_argument(
+    written.add_argument(
         "--all-weights", action="store_true", help="with --format jsonl: the whole attention, to be plotted"
     )
-    parser.add_argument("--output", help="file to print to; default: standard output")
-    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
-    parser.add_argument("--fp16", action="store_true", help="half precision, as training with --fp16 has it")
-    parser.add_argument("--bf16", action="store_true", help="bfloat16, likewise")
-    parser.add_argument("--log-format", choices=["json", "none", "simple", "tqdm"], help="of the progress bar")
-    parser.add_argument("--log-interval", type=int, default=100, help="batches between two lines of the log")
+    written.add_argument("--output", help="file to print to; default: standard output")
+    computation = parser.add_argument_group("computation")
+    computation.add_argument("--attn-max-tokens", type=int, default=16000, help="source tokens read at once")
+    computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    computation.add_argument("--fp16", action="store_true", help="half precision, as training with --fp16 has it")
+    computation.add_argument("--bf16", action="store_true", help="bfloat16, likewise")
+    computation.add_argument(
+        "--log-format",
+        choices=["json", "none", "simple", "tqdm"],
+        help="of the progress bar; default: fairseq's",
+    )
+    computation.add_argument("--log-interval", type=int, default=100, help="batches between two lines of the log")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -78,6 +91,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--output: nothing is printed without --format")
     if arguments.all_weights and arguments.format != "jsonl":
         raise IELError("--all-weights: only --format jsonl has room for them")
+    if arguments.remove_bpe and arguments.format != "pharaoh":
+        raise IELError("--remove-bpe: only with --format pharaoh; iel plot attention joins words by itself")
     if (arguments.beam > 1 or arguments.force_target) and not arguments.format:
         raise IELError("--beam and --force-target are for analysis, and not stored: print the result with --format")
     if arguments.beam < 1 or (arguments.beam > 1 and arguments.force_target):
@@ -87,7 +102,8 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--force-target: {arguments.gen_subset} has no target side")
     if arguments.format:
         with output_file(arguments.output) as output:
-            for line in _lines(extraction, arguments.format, arguments.attn_store or arguments.data):
+            stores = arguments.attn_store or arguments.data
+            for line in _lines(extraction, arguments.format, stores, arguments.remove_bpe):
                 print(line, file=output)
         return
     store = extraction.store(arguments.attn_store or arguments.data)
@@ -129,10 +145,11 @@ def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
     )
 
 
-def _lines(extraction: DatasetExtraction, kind: str, stores: str) -> Iterator[str]:
+def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bool) -> Iterator[str]:
     """What ``--format`` prints, in the order of the data set."""
     dataset = extraction.dataset
-    if kind != "jsonl" and extraction.beam == 1 and not extraction.force_target:  # all that is needed is stored
+    hypotheses_matter = kind == "jsonl" or remove_bpe or extraction.beam > 1 or extraction.force_target
+    if not hypotheses_matter:  # all that is needed is stored
         for index, positions in enumerate(extraction.store(stores).fill(extraction.positions)):
             yield _line(kind, dataset, index, positions.tolist())
         return
@@ -143,7 +160,10 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str) -> Iterator[st
             tensors += [] if words.attention is None else [words.attention]
             rows = zip(*(tensor.tolist() for tensor in tensors), strict=True)
             for index, count, row in zip(indices, words.lengths.tolist(), rows, strict=True):
-                lines[index - sentences.start] = _line(kind, dataset, index, *(values[:count] for values in row))
+                found = [values[:count] for values in row]
+                lines[index - sentences.start] = (
+                    _word_links(dataset, index, *found[:2]) if remove_bpe else _line(kind, dataset, index, *found)
+                )
         yield from lines
 
 
@@ -158,7 +178,7 @@ def _line(
 ) -> str:
     if kind == "pharaoh":
         return " ".join(f"{position - 1}-{j}" for j, position in enumerate(positions))
-    source = _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])  # x without </s>
+    source = _source(dataset, index)
     words = [source[position - 1] for position in positions]
     if kind == "text":
         return " ".join([*source, *words])
@@ -173,6 +193,19 @@ def _line(
     if attention is not None:
         found["attention"] = [[round(weight, 4) for weight in row[: len(source) + 1]] for row in attention]
     return json.dumps(found, ensure_ascii=False)
+
+
+def _word_links(
+    dataset: CompleteLanguagePairDataset, index: int, positions: Sequence[int], hypothesis: Sequence[int]
+) -> str:
+    """Pharaoh format in whole words."""
+    pieces = Reading(_source(dataset, index), _symbols(dataset.tgt_dict, hypothesis), [[at] for at in positions])
+    return pieces.joined().pharaoh
+
+
+def _source(dataset: CompleteLanguagePairDataset, index: int) -> list[str]:
+    """x without ``</s>``."""
+    return _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])
 
 
 def _symbols(dictionary: Dictionary, tokens: Sequence[int]) -> list[str]:

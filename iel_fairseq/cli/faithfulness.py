@@ -19,9 +19,10 @@ from iel_fairseq.explainers import EXPLAINERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_explained_texts(parser, list(EXPLAINERS))
-    parser.add_argument("--first", type=int, help="measure on the first so many texts only")
-    parser.add_argument("--json", help="file for the same figures as data")
+    read = add_explained_texts(parser, list(EXPLAINERS))
+    read.add_argument("--first", type=int, help="measure on the first so many texts only; default: all")
+    written = parser.add_argument_group("output")
+    written.add_argument("--json", help="file for the same figures as data")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,60 +1,65 @@
-"""Draw results.
+"""Draw results: the ablation, rounds of bootstrapping, attention, or the importance of words.
 
     iel plot noise runs/ablation.multi30k/ablation.json --output noise.png
-    iel plot bootstrap SAVE-DIR --output bootstrapping.png
-    iel extract DATA-BIN --path model.pt --format jsonl --all-weights | iel plot attention - --output attention.html
-    iel plot importance GLUE-DIR --path baseline.pt --sentences 0 7 12 --output importance.html
+    iel plot attention --help
 
-noise: BLEU against the share of random attention words, from what examples/ablation/run.sh writes. bootstrap: the
-validation score over the rounds of a training with --bootstrap-rounds, from its save directory. attention: heat map
-of source against hypothesis, attention words framed, and x' with its positions; .html, a page of all sentences.
-importance: texts with the importance of their words for a classifier's prediction as colour, all explainers side by
-side.
+Each kind has a help of its own.
 """
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import os
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable
+from typing import Any
 
 from iel_fairseq.bootstrapping import Record
 from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explained_texts
+from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
-from iel_fairseq.readings import read_readings
+from iel_fairseq.readings import read_readings, readings_of
 from iel_fairseq.reports.runs import control_score
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    kinds = parser.add_subparsers(required=True, metavar="KIND")
-    noise = kinds.add_parser("noise", help="BLEU against randomness (paper, figure 3)")
-    noise.add_argument("results", metavar="RESULTS.json", help="file of results")
-    noise.set_defaults(figure=_noise)
-    bootstrap = kinds.add_parser("bootstrap", help="validation score over rounds (paper, section 4.3)")
-    bootstrap.add_argument("save_dir", metavar="SAVE-DIR", help="save directory of the training")
-    bootstrap.add_argument("--baseline", metavar="SCORE", type=float, help="validation score of the baseline")
-    bootstrap.add_argument("--control", metavar="SAVE-DIR", help="that of a control with the same validation score")
-    bootstrap.set_defaults(figure=_bootstrap)
-    attention = kinds.add_parser(
-        "attention", help="what a model looked at, as heat map or page (paper, figures 1 and 2)"
+    kinds = parser.add_subparsers(required=True, title="kinds", metavar="KIND")
+    noise, bootstrap, attention, importance = (
+        _add_kind(kinds, figure) for figure in (_noise, _bootstrap, _attention, _importance)
     )
-    attention.add_argument(
+    read = noise.add_argument_group("input")
+    read.add_argument("results", metavar="RESULTS.json", help="what examples/ablation/run.sh writes")
+    read = bootstrap.add_argument_group("input")
+    read.add_argument("save_dir", metavar="SAVE-DIR", help="save directory of the training")
+    read.add_argument("--baseline", metavar="SCORE", type=float, help="validation score of the baseline")
+    read.add_argument("--control", metavar="SAVE-DIR", help="that of a control with the same validation score")
+    read = attention.add_argument_group("input")
+    read.add_argument(
         "readings", metavar="READINGS.jsonl", help="what iel extract --format jsonl prints; -: standard input"
     )
-    attention.add_argument(
-        "--sentence", type=int, default=0, help="number of the one in a picture, from 0; default: %(default)s"
-    )
-    attention.add_argument("--remove-bpe", action="store_true", help="join pieces of words to words")
-    attention.set_defaults(figure=_attention)
-    importance = kinds.add_parser("importance", help="importance of words (paper, section 2.3)")
-    add_explained_texts(importance, ["attention", "lime", "shap"])
-    importance.add_argument("--sentences", type=int, nargs="+", default=[0, 1, 2], help="numbers of texts, from 0")
-    importance.set_defaults(figure=_importance)
+    read.add_argument("--sentence", type=int, default=0, help="number of the one in a picture, from 0")
+    read.add_argument("--remove-bpe", action="store_true", help="join pieces of words to words")
+    read = add_explained_texts(importance, ["attention", "lime", "shap"])
+    read.add_argument("--sentences", type=int, nargs="+", default=[0, 1, 2], help="numbers of texts, from 0")
     for kind in (noise, bootstrap, attention, importance):
-        kind.add_argument("--output", required=True, help="picture to write: .png, .pdf or .svg; of texts also .html")
+        written = kind.add_argument_group("output")
+        written.add_argument("--output", required=True, help="picture to write: .png, .pdf, .svg; of texts also .html")
+
+
+def _add_kind(kinds: Any, figure: Callable[[argparse.Namespace], Any]) -> argparse.ArgumentParser:
+    """The parser of the kind that *figure* draws, whose docstring is the help."""
+    text = inspect.getdoc(figure) or ""
+    parser = kinds.add_parser(
+        figure.__name__.removeprefix("_"),
+        help=text.splitlines()[0],
+        description=text,
+        formatter_class=HelpFormatter,
+    )
+    parser.set_defaults(figure=figure)
+    return parser
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -75,16 +80,19 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _attention(arguments: argparse.Namespace):
+    """Draw what a model looked at, as heat map or page (paper, figures 1 and 2).
+
+        iel extract DATA-BIN --path model.pt --format jsonl --all-weights --output read.jsonl
+        iel plot attention read.jsonl --sentence 3 --output attention.png
+        iel plot attention read.jsonl --output attention.html
+
+    A heat map is of one sentence: source against hypothesis, attention words framed, and x' with its positions under
+    it. A page is of all sentences.
+    """
     from iel_fairseq.attention_plots import attention_figure, attention_page
 
     path = arguments.readings
-    try:
-        with nullcontext(sys.stdin) if path == "-" else open(path, encoding="utf-8") as file:
-            readings = read_readings(file, path)
-    except OSError as error:
-        raise IELError(f"{path}: cannot be read ({error.strerror})") from error
-    except UnicodeDecodeError as error:
-        raise IELError(f"{path}: not UTF-8 text ({error.reason})") from error
+    readings = readings_of(sys.stdin, path) if path == "-" else read_readings(path)
     if arguments.remove_bpe:
         readings = [reading.joined() for reading in readings]
     if arguments.output.endswith(".html"):
@@ -95,6 +103,12 @@ def _attention(arguments: argparse.Namespace):
 
 
 def _importance(arguments: argparse.Namespace):
+    """Draw texts with the importance of their words for a classifier's prediction (paper, section 2.3).
+
+        iel plot importance GLUE-DIR --path baseline.pt --sentences 0 7 12 --output importance.html
+
+    Importance is colour; all explainers are side by side.
+    """
     from iel_fairseq.classification.plots import importance_figure, importance_html
 
     classifier, texts = explained_texts(arguments)
@@ -113,6 +127,12 @@ def _importance(arguments: argparse.Namespace):
 
 
 def _noise(arguments: argparse.Namespace):
+    """Draw BLEU against the share of random attention words (paper, figure 3).
+
+        iel plot noise runs/ablation.multi30k/ablation.json --output noise.png
+
+    Baseline and control are lines; seeds are dots around their mean.
+    """
     from iel_fairseq.plots import noise_figure  # matplotlib is slow to import
 
     try:
@@ -125,6 +145,12 @@ def _noise(arguments: argparse.Namespace):
 
 
 def _bootstrap(arguments: argparse.Namespace):
+    """Draw the validation score over the rounds of a training with --bootstrap-rounds (paper, section 4.3).
+
+        iel plot bootstrap SAVE-DIR --baseline 41.3 --output bootstrapping.png
+
+    The score is the one that chooses the best checkpoint.
+    """
     from iel_fairseq.plots import bootstrapping_figure
 
     record = Record.read(os.path.join(arguments.save_dir, "bootstrapping.json"))

@@ -26,16 +26,20 @@ logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
+    read = parser.add_argument_group("input")
+    read.add_argument(
         "data", metavar="GLUE-DIR", help="folder that holds the tasks' folders, or GLUE's name on the hub"
     )
-    parser.add_argument("--path", required=True, help="checkpoint of the classifier")
-    parser.add_argument("--gen-subset", default="test", help="split: train, valid or test; default: %(default)s")
-    parser.add_argument("--output", help="submission file to write; default: standard output")
-    parser.add_argument("--scores", help="file of JSON lines to write: text, important word, scores, prediction")
-    parser.add_argument("--importance-model", help="extractor; default: the one that the checkpoint remembers")
-    parser.add_argument("--importance-store", help="folder in which the importance of words is kept; default: GLUE-DIR")
-    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    read.add_argument("--path", required=True, help="checkpoint of the classifier")
+    read.add_argument("--gen-subset", default="test", help="split: train, valid or test")
+    read.add_argument("--importance-model", help="extractor; default: the one that the checkpoint remembers")
+    store = parser.add_argument_group("store")
+    store.add_argument("--importance-store", help="folder in which the importance of words is kept; default: GLUE-DIR")
+    written = parser.add_argument_group("output")
+    written.add_argument("--output", help="submission file to write; default: standard output")
+    written.add_argument("--scores", help="file of JSON lines to write: text, important word, scores, prediction")
+    computation = parser.add_argument_group("computation")
+    computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
 
 
 def run(arguments: argparse.Namespace) -> None:

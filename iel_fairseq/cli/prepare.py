@@ -19,30 +19,33 @@ from iel_fairseq.errors import IELError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", nargs="?", choices=list(CORPORA), metavar="DATASET", help=", ".join(CORPORA))
-    parser.add_argument("-s", "--source-lang", required=True, help="source language")
-    parser.add_argument("-t", "--target-lang", required=True, help="target language")
-    parser.add_argument("--destdir", required=True, metavar="DIR", help="folder for everything that is made")
-    parser.add_argument("--raw", metavar="DIR", help="folder that holds DATASET's files; default: they are downloaded")
-    parser.add_argument("--trainpref", metavar="FP", help="your own data: training text, FP.LANGUAGE[.gz|.xz]")
-    parser.add_argument("--validpref", metavar="FP", help="likewise, for validation")
-    parser.add_argument("--testpref", metavar="FP", help="likewise, test sets, with commas between them")
-    parser.add_argument("--merges", type=int, default=16000, help="BPE merge operations; default: %(default)s")
-    dictionaries = parser.add_mutually_exclusive_group()
+    read = parser.add_argument_group("input")
+    read.add_argument("dataset", nargs="?", choices=list(CORPORA), metavar="DATASET", help=", ".join(CORPORA))
+    read.add_argument("-s", "--source-lang", required=True, help="source language")
+    read.add_argument("-t", "--target-lang", required=True, help="target language")
+    read.add_argument("--raw", metavar="DIR", help="folder that holds DATASET's files; default: they are downloaded")
+    read.add_argument("--trainpref", metavar="FP", help="your own data: training text, FP.LANGUAGE[.gz|.xz]")
+    read.add_argument("--validpref", metavar="FP", help="likewise, for validation")
+    read.add_argument("--testpref", metavar="FP", help="likewise, test sets, with commas between them")
+    text = parser.add_argument_group("what is done to the text")
+    text.add_argument("--merges", type=int, default=16000, help="BPE merge operations")
+    dictionaries = text.add_mutually_exclusive_group()
     dictionaries.add_argument(
         "--joint", action="store_true", default=True, help="merges and dictionary of both languages together: default"
     )
     dictionaries.add_argument("--separate", action="store_false", dest="joint", help="of each language for itself")
-    parser.add_argument("--no-truecase", action="store_false", dest="truecase", help="leave case as it is")
-    parser.add_argument(
-        "--max-ratio", type=float, default=1.5, help="drop training pairs with a higher length ratio; 0: none; "
-        "default: %(default)s",
-    )  # fmt: skip
-    parser.add_argument(
-        "--max-length", type=int, default=175, help="drop training pairs with more words on a side; 0: none; "
-        "default: %(default)s",
-    )  # fmt: skip
-    parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes; default: cores")
+    text.add_argument("--no-truecase", action="store_false", dest="truecase", help="leave case as it is")
+    text.add_argument(
+        "--max-ratio", type=float, default=1.5, help="drop training pairs with a higher length ratio; 0: none"
+    )
+    text.add_argument(
+        "--max-length", type=int, default=175, help="drop training pairs with more words on a side; 0: none"
+    )
+    written = parser.add_argument_group("output")
+    written.add_argument("--destdir", required=True, metavar="DIR", help="folder for everything that is made")
+    computation = parser.add_argument_group("computation")
+    cores = len(os.sched_getaffinity(0))
+    computation.add_argument("--workers", type=int, default=cores, help="processes; default: cores")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -22,14 +22,16 @@ from iel_fairseq.files import whole_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="folder of a finished recipe")
-    parser.add_argument("--models", nargs="+", help="architectures; default: all that are finished")
-    parser.add_argument("--systems", nargs="+", help="systems; default: all that are finished")
-    parser.add_argument(
+    read = parser.add_argument_group("input")
+    read.add_argument("runs", metavar="RUN", nargs="+", help="folder of a finished recipe")
+    read.add_argument("--models", nargs="+", help="architectures; default: all that are finished")
+    read.add_argument("--systems", nargs="+", help="systems; default: all that are finished")
+    read.add_argument(
         "--control",
         help="system that the others are compared with; default: control, and bootstrap-control for bootstrap",
     )
-    parser.add_argument("--output", metavar="PREFIX", help="where to write; default: RUN/results, of the first RUN")
+    written = parser.add_argument_group("output")
+    written.add_argument("--output", metavar="PREFIX", help="where to write; default: RUN/results, of the first RUN")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from fairseq import utils
+from fairseq.logging import metrics
 from fairseq.models import BaseFairseqModel
 from fairseq.models.lstm import LSTMEncoder
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
@@ -20,14 +21,14 @@ from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
-from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
+from iel_fairseq.enhanced_source import enhance_batch, is_enhanced
 from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import Extractor, check_that_it_is_the_one, check_that_it_is_there, load_extractor
 from iel_fairseq.noise import Noise
 from iel_fairseq.source_positions import accept_source_positions
-from iel_fairseq.two_passes import max_len_from, point_into_plain_source
+from iel_fairseq.two_passes import FirstPass, max_len_from, point_into_plain_source
 
 logger = logging.getLogger(__name__)
 
@@ -118,7 +119,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             return remembered
         return asked or remembered
 
-    def _reading(self) -> dict[str, Any]:
+    def reading(self) -> dict[str, Any]:
         """Which attention is read, layer and heads: in decoding as in training, where the checkpoint knows."""
         known = self.enhancement if self._decoding and self.enhancement.extractor is not None else self.cfg
         return {"layer": known.attn_layer, "heads": known.attn_heads}
@@ -137,7 +138,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
         known = remembered.extractor, remembered.extractor_sha256, "--attn-model"
         if self._decoding:
             check_that_it_is_there(path, *known)
-        extractor = load_extractor(path, self, **self._reading())
+        extractor = load_extractor(path, self, **self.reading())
         if self._decoding:
             check_that_it_is_the_one(path, extractor.sha256, *known)
         self._extractor = extractor
@@ -260,6 +261,20 @@ class AttnEnhancedTranslationTask(TranslationTask):
             self._bootstrapping.note_validation(self._validated, stats)
         self._validated = None
 
+    def reduce_metrics(self, logging_outputs, criterion):
+        """Called by fairseq for each update, and each batch of a validation, to log what it logs.
+
+        Beside its own metrics: ``bootstrap_round``, ``attn_changed`` (share of the training set's attention words that
+        are new in this round, once that is known) and ``attn_noise`` (share that is random, where any is).
+        """
+        super().reduce_metrics(logging_outputs, criterion)
+        if self._bootstrapping is not None:
+            metrics.log_scalar("bootstrap_round", self._bootstrapping.number, weight=0, priority=600, round=0)
+            if self._bootstrapping.changed is not None:
+                metrics.log_scalar("attn_changed", self._bootstrapping.changed, weight=0, priority=610, round=3)
+        if self.enhancement.attn_noise:
+            metrics.log_scalar("attn_noise", self.enhancement.attn_noise, weight=0, priority=620, round=3)
+
     def _check_split(self, folder: str, split: str) -> None:
         files = glob.glob(f"{glob.escape(os.path.join(folder, split))}.*-*.{self.cfg.source_lang}*")
         if not files:
@@ -278,7 +293,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             extraction_device(self.cfg.cpu),
             extraction_dtype(self.cfg.fp16, self.cfg.bf16),
             max_tokens=self.cfg.attn_max_tokens,
-            **self._reading(),
+            **self.reading(),
             log_format=self.cfg.log_format,
             log_interval=self.cfg.log_interval,
         )
@@ -339,21 +354,28 @@ class AttnEnhancedTranslationTask(TranslationTask):
 
     # --- two passes --------------------------------------------------------------------------------------------
 
-    def _first_pass(
-        self, sample: dict[str, Any], second: BaseFairseqModel
-    ) -> tuple[dict[str, Any], EnhancedSource | None]:
-        """The sample with x' in the place of x; itself, where x' is there or nothing is to do."""
+    def first_pass(self, sample: dict[str, Any], second: BaseFairseqModel) -> tuple[dict[str, Any], FirstPass | None]:
+        """Read a batch with the extractor; *second* is the model that will decode, whose device and precision it takes.
+
+        Returns:
+            the batch with x' in the place of x, and what was found; *sample* itself and None, where x' is there already
+            or nothing is to do
+
+        Raises:
+            IELError: any problem of the extractor
+        """
         if is_enhanced(sample) or "net_input" not in sample:
             return sample, None
-        first = self._reader(second)
+        first = self.reader(second)
         if first is None:
             return sample, None
         src_tokens = sample["net_input"]["src_tokens"]
-        words = extract_attention_words(first, src_tokens, **self._reading())
+        words = extract_attention_words(first, src_tokens, **self.reading())
         pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
+        words = replace(words, positions=self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos))
         enhanced_sample, enhanced = enhance_batch(
             sample,
-            self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos),
+            words.positions,
             pad=pad,
             left_pad=self.cfg.left_pad_source,
             limit=self.limit,
@@ -363,9 +385,9 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if cut:
             self._words_cut += cut
             logger.warning(f"{self._words_cut:,} attention words so far were cut to fit {self.limit} tokens")
-        return enhanced_sample, enhanced
+        return enhanced_sample, FirstPass(words, enhanced)
 
-    def _reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
+    def reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
         """The model of the first pass, on the device and in the precision of the *second*; None: no extractor."""
         if self._reads_itself:
             return second
@@ -378,17 +400,17 @@ class AttnEnhancedTranslationTask(TranslationTask):
 
         The longest output is computed from x; alignments and attention point into x.
         """
-        enhanced_sample, enhanced = self._first_pass(sample, models[0])
+        enhanced_sample, first = self.first_pass(sample, models[0])
         if not is_enhanced(enhanced_sample):
             return super().inference_step(generator, models, sample, prefix_tokens, constraints)
         with max_len_from(generator, enhanced_sample["plain_src_len"]):
             hypotheses = super().inference_step(generator, models, enhanced_sample, prefix_tokens, constraints)
-        if enhanced is not None and isinstance(generator, SequenceGeneratorWithAlignment):
-            point_into_plain_source(generator, hypotheses, sample["net_input"]["src_tokens"], enhanced.origins)
+        if first is not None and isinstance(generator, SequenceGeneratorWithAlignment):
+            point_into_plain_source(generator, hypotheses, sample["net_input"]["src_tokens"], first.enhanced.origins)
         return hypotheses
 
     def valid_step(self, sample, model, criterion):
         """The loss on x', and, with ``--eval-bleu``, the BLEU of two passes."""
         model.eval()  # for the first pass, as fairseq does for the second
-        enhanced_sample, _ = self._first_pass(sample, model)
+        enhanced_sample, _ = self.first_pass(sample, model)
         return super().valid_step(enhanced_sample, model, criterion)

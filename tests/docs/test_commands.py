@@ -11,12 +11,12 @@ import subprocess
 
 import pytest
 from commands import USER_DIR
-from documented_commands import AFTERWARDS, DOCUMENTED, TRAINED, UNDERSTOOD_ONLY, WRITTEN, run_rule, words_of
+from documented_commands import AFTERWARDS, DOCUMENTED, TRAINED, UNDERSTOOD_ONLY, WRITTEN, Command, run_rule
 from documents import DOCUMENTS, REPOSITORY, blocks
 from fairseq import options
 from forked import run_forked
 
-from iel_fairseq.cli import build_parser
+from iel_fairseq.cli import command_line
 
 PYTHON = [block for document in DOCUMENTS for block in blocks(document) if block.language == "python"]
 PATTERNS = [*(rule.pattern for rule in (*TRAINED, *WRITTEN, *AFTERWARDS)), *UNDERSTOOD_ONLY]
@@ -50,9 +50,13 @@ def understand(text: str) -> None:
         for variable in re.findall("([A-Z_]+)=", re.sub('"[^"]*"', "", variables)):
             assert re.search(rf"\${{?{variable}\b", scripts), f"no recipe reads {variable}"
         return
-    program, words = words_of(text)
+    if text.startswith("export "):
+        understand(f"{text.removeprefix('export ')} examples/multi30k/run.sh")
+        return
+    command = Command.of(text)
+    program, words = command.program, command.words
     if program == "iel":
-        build_parser().parse_args(words)
+        command_line().parse_args(words)
     elif program.startswith("fairseq-"):
         options.parse_args_and_arch(fairseq_parser(program), words)
     elif program == "make":
@@ -108,5 +112,7 @@ def test_a_command_runs(workspace, rule, text):
 
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: str(block.lines[0]))
 def test_python_runs(workspace, block):
-    text = block.text.replace('"iel_fairseq"', repr(USER_DIR))
-    run_forked("python", ["-c", text], workspace / "translation")
+    folder = workspace / "translation"
+    store = min((folder / "DATA-BIN").glob("attention_positions.train.*"))
+    text = block.text.replace('"iel_fairseq"', repr(USER_DIR)).replace("attention_positions.train.KEY", store.name)
+    run_forked("python", ["-c", text], folder)

@@ -70,6 +70,11 @@ def test_what_iel_extract_prints(translation):
     assert {frozenset(line) for line in read_json_lines(translation / "read.jsonl")} == {frozenset(keys)}
 
 
+def test_what_iel_translate_prints(translation):
+    [keys] = documented("What `iel translate` prints")
+    assert {frozenset(line) for line in read_json_lines(translation / "news.jsonl")} == {frozenset(keys)}
+
+
 def test_prepared_folder(translation):
     data = translation / "DATA-BIN"
     of_preparation, of_split = documented("Prepared folder")

@@ -18,7 +18,7 @@ from fairseq.models import MODEL_DATACLASS_REGISTRY
 from omegaconf import MISSING
 
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
-from iel_fairseq.cli import build_parser
+from iel_fairseq.cli import command_line
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.preparation.tokenizer import PreparedTokenizerConfig
 
@@ -48,7 +48,7 @@ def subparsers(parser: argparse.ArgumentParser, name: str) -> dict[str, argparse
     return found
 
 
-IEL = subparsers(build_parser(), "iel")
+IEL = subparsers(command_line(), "iel")
 
 
 def own_parser(config: type) -> argparse.ArgumentParser:
@@ -76,8 +76,9 @@ def row_of(heading: str, action: argparse.Action) -> list[str]:
     return row
 
 
-def test_there_is_a_table_for_each_parser_and_no_other():
-    assert set(TABLES) == {*CONFIGS, *IEL}
+def test_there_is_a_heading_for_each_parser_and_no_other():
+    text = (REPOSITORY / "docs/options.md").read_text(encoding="utf-8")
+    assert set(re.findall("^## (.*)$", text, re.MULTILINE)) == {*CONFIGS, *IEL}
 
 
 def test_what_has_no_table_has_no_options():
@@ -87,7 +88,7 @@ def test_what_has_no_table_has_no_options():
 
 @pytest.mark.parametrize("heading", [*CONFIGS, *IEL])
 def test_a_table_has_a_row_for_each_option_and_no_other(heading):
-    documented = [sorted({shlex.split(word)[0] for word in code(row[0])}) for row in TABLES[heading]]
+    documented = [sorted({shlex.split(word)[0] for word in code(row[0])}) for row in TABLES.get(heading, [])]
     assert sorted(documented) == sorted(sorted(names(action)) for action in actions(heading))
 
 

@@ -29,7 +29,7 @@ def source_of(data, checkpoint, training: bool, **overrides):
     dataset = task.dataset("test")
     sample = dataset.collater([dataset[i] for i in range(len(dataset))])
     if not training:
-        sample, _ = task._first_pass(sample, model.eval())
+        sample, _ = task.first_pass(sample, model.eval())
     return sample["net_input"]["src_tokens"], sample["net_input"]["src_positions"]
 
 

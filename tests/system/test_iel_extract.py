@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 
 import numpy as np
 import pytest
+import torch
 from commands import BIN, IEL, MODELS, run, train
 from conftest import known_pairs
 
@@ -82,6 +84,52 @@ def test_hypotheses_that_are_not_greedy_can_be_read(data, baseline, tmp_path):
     assert not (tmp_path / "store").exists()  # no store holds what is not Algorithm 1's
 
 
+@pytest.fixture
+def in_pieces(data, baseline, tmp_path):
+    """Data folder and extractor whose adjectives are first pieces of words in the source, nouns in the target."""
+    folder, model = tmp_path / "pieces" / "bin", tmp_path / "pieces" / "model.pt"
+    shutil.copytree(data, folder)
+    for language, first in (("src", "a"), ("tgt", "N")):
+        file = folder / f"dict.{language}.txt"
+        file.write_text(re.sub(rf"^({first}\d) ", r"\1@@ ", file.read_text(), flags=re.MULTILINE))
+    state = torch.load(baseline)
+    state["cfg"]["task"]["data"] = str(folder)
+    torch.save(state, model)
+    return folder, model
+
+
+def test_whole_words_are_numbered_as_gold_alignments_have_them(in_pieces, tmp_path, capsys):
+    """adjective noun -> NOUN ADJECTIVE is one word on either side."""
+    forced = [json.loads(line) for line in printed(*in_pieces, tmp_path, "jsonl", "--force-target")]
+    pharaoh = printed(*in_pieces, tmp_path, "pharaoh", "--force-target", "--remove-bpe")
+    for line, record in zip(pharaoh, forced, strict=True):
+        expected = {
+            (word_of(record["source"], position - 1), word_of(record["hypothesis"], j))
+            for j, position in enumerate(record["positions"])
+        }
+        assert [f"{i}-{j}" for i, j in sorted(expected)] == sorted(line.split(), key=numbers)
+    assert sum(map(len, map(str.split, pharaoh))) < sum(len(record["positions"]) for record in forced)
+    gold = ""
+    for pair, record in zip(known_pairs(), forced, strict=True):
+        source, target = record["source"], record["hypothesis"]
+        links = [f"{word_of(source, i - 1)}-{word_of(target, j)}" for j, i in enumerate(pair.alignment)]
+        gold += " ".join(links) + "\n"
+    (tmp_path / "gold").write_text(gold)
+    (tmp_path / "found").write_text("".join(f"{line}\n" for line in pharaoh))
+    main(["score-aer", str(tmp_path / "gold"), str(tmp_path / "found")])
+    scores = dict(line.split() for line in capsys.readouterr().out.splitlines())
+    assert float(scores["AER"]) < 5  # the extractor knows the language pair
+
+
+def word_of(pieces: list[str], index: int) -> int:
+    """The number of the word that a piece belongs to."""
+    return sum(not piece.endswith("@@") for piece in pieces[:index])
+
+
+def numbers(link: str) -> list[int]:
+    return [int(number) for number in link.split("-")]
+
+
 def test_all_weights_are_those_whose_highest_are_found(data, baseline, tmp_path):
     greedy = [json.loads(line) for line in printed(data, baseline, tmp_path, "jsonl")]
     whole = [json.loads(line) for line in printed(data, baseline, tmp_path, "jsonl", "--all-weights")]
@@ -131,6 +179,7 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(data, baseline, tmp_path)
         (("--num-shards", 2, "--format", "text"), "--format prints the whole data set"),
         (("--output", "file"), "--output: nothing is printed without --format"),
         (("--all-weights", "--format", "text"), "--all-weights: only --format jsonl has room for them"),
+        (("--remove-bpe", "--format", "text"), "--remove-bpe: only with --format pharaoh"),
         (("--beam", 5), "--beam and --force-target are for analysis, and not stored"),
         (("--beam", 0, "--format", "text"), "--beam 0: it is at least 1"),
         (("--beam", 2, "--force-target", "--format", "text"), "--beam 2: it is at least 1, and 1 with --force-target"),

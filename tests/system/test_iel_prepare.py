@@ -11,7 +11,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from commands import BIN, CPU, MODELS, PLAIN, run
+from commands import BIN, CPU, IEL, MODELS, PLAIN, run
 from commands import lines as output_lines
 from fairseq.data import Dictionary, data_utils, encoders
 
@@ -262,7 +262,8 @@ def test_a_folder_that_it_did_not_make_is_left_alone(text, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["data-bin"]
 
 
-def test_fairseqs_commands_score_and_write_raw_text(prepared, tmp_path):
+def test_raw_text_is_scored_and_written(prepared, tmp_path, capsys):
+    """By fairseq's own commands, and by ``iel translate``."""
     data = prepared / "data-bin"
     detokenise = json.dumps({"prepared_data": str(data)})
     options = (*PLAIN, *MODELS["transformer"], "-s", "fr", "-t", "en", "--max-epoch", 1, "--cpu", "--max-tokens", 1000)
@@ -273,19 +274,9 @@ def test_fairseqs_commands_score_and_write_raw_text(prepared, tmp_path):
     )
     assert "best_bleu" in log or "| bleu " in log
     raw = ("--tokenizer", "prepared", "--prepared-data", data, "--bpe", "subword_nmt", "--bpe-codes", data / "codes")
+    baseline = tmp_path / "checkpoint_last.pt"
     output = run(
-        *(
-            "fairseq-interactive",
-            data,
-            *PLAIN,
-            "-s",
-            "fr",
-            "-t",
-            "en",
-            "--cpu",
-            "--path",
-            tmp_path / "checkpoint_last.pt",
-        ),
+        *("fairseq-interactive", data, *PLAIN, "-s", "fr", "-t", "en", "--cpu", "--path", baseline),
         *(*raw, "--max-len-b", 3, "--beam", 1),
         stdin="L'arc-en-ciel\n",
     )
@@ -293,3 +284,14 @@ def test_fairseqs_commands_score_and_write_raw_text(prepared, tmp_path):
     assert source == "L&apos; arc @-@ en @-@ ciel"
     written, detokenised = (output_lines(output, letter)[0][1] for letter in ("H", "D"))
     assert detokenised == PreparedFolder.read(str(data)).text("en").decode(f"{written} ".replace("@@ ", ""))
+
+    finetuned = tmp_path / "finetuned"
+    further = (*IEL, *options[len(PLAIN) :], "--finetune-from-model", baseline, "--attn-store", tmp_path)
+    run("fairseq-train", data, *further, "--save-dir", finetuned, "--no-epoch-checkpoints")
+    (tmp_path / "raw").write_text("L'arc-en-ciel\n")
+    options = ["--path", str(finetuned / "checkpoint_last.pt"), "--cpu", "--format", "jsonl"]
+    cli.main(["translate", str(tmp_path / "raw"), *options])
+    translated = json.loads(capsys.readouterr().out)
+    assert " ".join(translated["source"]).replace("@@ ", "") == "L&apos; arc @-@ en @-@ ciel"
+    pieces = f"{' '.join(translated['hypothesis'])} ".replace("@@ ", "")
+    assert translated["first_pass"] == PreparedFolder.read(str(data)).text("en").decode(pieces)

@@ -1,0 +1,126 @@
+"""Translate raw text in two passes: a sentence a line in, a translation a line out.
+
+    echo "Ein Hund läuft." | iel translate --path finetuned.pt --show-attention-words
+    iel translate news.de --path finetuned.pt --output news.en
+    iel translate news.de --path finetuned.pt --format jsonl --all-weights | iel plot attention - --output news.html
+
+Text is tokenised, truecased and split as iel prepare did with the data, and put together again. Where the data folder
+does not say how, sentences are tokens that stand between spaces, and so are the translations.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from itertools import islice
+from typing import IO
+
+from tqdm import tqdm
+
+from iel_fairseq.cli.files import output_file
+from iel_fairseq.errors import IELError
+from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator
+
+AT_ONCE = 1000
+"""Sentences that are sorted by length together; at a keyboard each is translated when it is there."""
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    read = parser.add_argument_group("input")
+    read.add_argument("input", metavar="FILE", nargs="?", default="-", help="text; default: standard input")
+    read.add_argument("--path", required=True, help="checkpoint that was trained on attention words")
+    read.add_argument("--data", metavar="DATA-BIN", help="data folder; default: the one that it was trained on")
+    read.add_argument("--attn-model", help="extractor; default: the one that the checkpoint remembers")
+    written = parser.add_argument_group("output")
+    written.add_argument(
+        "--show-attention-words",
+        action="store_true",
+        help="behind each translation, after a tab, the words that were appended to the source, as word/position",
+    )
+    written.add_argument(
+        "--format",
+        choices=["text", "jsonl"],
+        default="text",
+        help="jsonl: text, translation, score, both passes and attention words as JSON, a sentence a line; "
+        "iel plot attention reads it",
+    )
+    written.add_argument("--all-weights", action="store_true", help="with --format jsonl: the whole attention")
+    written.add_argument("--output", help="file to write; default: standard output")
+    computation = parser.add_argument_group("computation")
+    computation.add_argument("--beam", type=int, default=5, help="size of the second pass's beam")
+    computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
+    computation.add_argument("--fp16", action="store_true", help="half precision")
+    computation.add_argument("--bf16", action="store_true", help="bfloat16")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Run the subcommand.
+
+    Raises:
+        IELError: wrong options, or any problem of the text, the checkpoint, its data folder or its extractor
+    """
+    if arguments.format == "text" and arguments.all_weights:
+        raise IELError("--all-weights: only --format jsonl has room for them")
+    if arguments.format == "jsonl" and arguments.show_attention_words:
+        raise IELError("--show-attention-words: --format jsonl has them anyway; leave it out")
+    translator = AttnEnhancedTranslator.from_pretrained(
+        arguments.path,
+        arguments.data,
+        attn_model=arguments.attn_model,
+        cpu=arguments.cpu,
+        fp16=arguments.fp16,
+        bf16=arguments.bf16,
+    )
+    if not translator.knows_raw_text:
+        logger.warning("the data folder does not say how it was prepared: sentences are tokens between spaces")
+    line_of = {"text": _text, "jsonl": _json}[arguments.format]
+    with _input(arguments.input) as file, output_file(arguments.output) as output:
+        lines = tqdm(_lines(file, arguments.input), unit=" sentences", disable=None)
+        while sentences := list(islice(lines, 1 if file.isatty() else AT_ONCE)):
+            for translation in translator.translate(sentences, arguments.beam, all_weights=arguments.all_weights):
+                print(line_of(translation, arguments.show_attention_words), file=output)
+            output.flush()
+
+
+def _input(path: str):
+    if path == "-":
+        return nullcontext(sys.stdin)
+    try:
+        return open(path, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise IELError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _lines(file: IO[str], path: str) -> Iterator[str]:
+    try:
+        for line in file:
+            yield line.rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise IELError(f"{path}: not UTF-8 text ({error.reason})") from error
+
+
+def _text(found: AttnEnhancedTranslation, show_attention_words: bool) -> str:
+    words = " ".join(f"{word}/{at}" for word, at in zip(found.attention_words, found.positions, strict=True))
+    return f"{found.translation}\t{words}" if show_attention_words else found.translation
+
+
+def _json(found: AttnEnhancedTranslation, _show_attention_words: bool) -> str:
+    values = {
+        "text": found.source,
+        "translation": found.translation,
+        "score": round(found.score, 6),
+        "first_pass": found.first_pass,
+        "source": found.reading.source,
+        "hypothesis": found.reading.hypothesis,
+        "attention_words": found.attention_words,
+        "positions": found.positions,
+    }
+    if found.reading.attention is not None:
+        values["attention"] = [[round(weight, 4) for weight in row] for row in found.reading.attention.tolist()]
+    return json.dumps(values, ensure_ascii=False)

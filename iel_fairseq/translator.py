@@ -1,0 +1,236 @@
+"""Translate raw text in two passes from Python: raw text in, translations and their attention words out."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from fairseq import checkpoint_utils, utils
+from fairseq.data import Dictionary, data_utils
+from fairseq.models import BaseFairseqModel
+from fairseq.sequence_generator import SequenceGenerator
+from omegaconf import DictConfig, open_dict
+from torch import Tensor
+
+from iel_fairseq.attention_words import AttentionWords, read_attention_words
+from iel_fairseq.enhancement import Enhancement
+from iel_fairseq.errors import IELError
+from iel_fairseq.extraction import extraction_device, extraction_dtype
+from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
+from iel_fairseq.readings import Reading
+
+MAX_TOKENS = 4000
+"""Source tokens of a batch, padding included."""
+
+
+@dataclass(frozen=True)
+class AttnEnhancedTranslation:
+    """A sentence translated in two passes.
+
+    Attributes:
+        source: raw text
+        translation: raw text, what the model made of x'
+        score: mean log-probability, base e, of the translation's tokens, ``</s>`` among them
+        first_pass: raw text, what the extractor generated while its attention was read
+        reading: the first pass token by token: x, hypothesis, positions of the attention words, and x'
+    """
+
+    source: str
+    translation: str
+    score: float
+    first_pass: str
+    reading: Reading
+
+    @property
+    def attention_words(self) -> list[str]:
+        """The words that were appended to the source; pieces of words where BPE made them."""
+        return self.reading.enhanced[0][len(self.reading.source) :]
+
+    @property
+    def positions(self) -> list[int]:
+        """For each of them the 1-based position in x that it was read from."""
+        return self.reading.enhanced[1][len(self.reading.source) :]
+
+
+class AttnEnhancedTranslator:
+    """A model that was fine-tuned on attention words, with its extractor and its way from raw text to tokens.
+
+    A sentence is tokenised, truecased and split as ``iel prepare`` did with the data. A folder that something else
+    prepared does not say how: its sentences are tokens that stand between spaces, and so are the translations.
+
+        >>> translator = AttnEnhancedTranslator.from_pretrained("checkpoints/checkpoint_best.pt")
+        >>> [found] = translator.translate(["Ein Hund läuft."])
+        >>> found.translation, found.attention_words, found.positions
+    """
+
+    def __init__(self, task: Any, model: BaseFairseqModel, generation: DictConfig, text: RawText | TokensForText):
+        """See :meth:`from_pretrained`.
+
+        Args:
+            task: the checkpoint's, told by ``load_state_dict`` how its input is enhanced
+            model: ready for inference
+            generation: fairseq's options of generation
+            text: to tokens and back
+        """
+        self._task = task
+        self._model = model
+        self._generation = generation
+        self._text = text
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str,
+        data: str | None = None,
+        *,
+        attn_model: str | None = None,
+        cpu: bool = False,
+        fp16: bool = False,
+        bf16: bool = False,
+    ) -> AttnEnhancedTranslator:
+        """Load a checkpoint and its extractor.
+
+        Args:
+            path: of the checkpoint
+            data: folder with the dictionaries; None: the one that the model was trained on
+            attn_model: the extractor; None: the one that the checkpoint remembers; ``self``: the model itself
+            cpu: do not use the GPU where there is one
+            fp16: half precision
+            bf16: bfloat16
+
+        Raises:
+            IELError: missing, damaged or hostile file; a model without extractor; no data folder, or another one's
+        """
+        asked = {"attn_model": attn_model, "attn_noise": None, "cpu": cpu}
+        state = checkpoint_utils.load_checkpoint_to_cpu(path, asked if data is None else {**asked, "data": data})
+        remembered = Enhancement.from_task_state(state.get("task_state") or {})
+        if remembered.extractor is None and not remembered.reads_itself:
+            raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
+        folder = utils.split_paths(state["cfg"].task.data)[0]
+        if not os.path.isdir(folder):
+            raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
+        (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], state=state)
+        device, dtype = extraction_device(cpu), extraction_dtype(fp16, bf16)
+        model.to(device, dtype).eval()
+        # Not fairseq's prepare_for_inference_, which binds a ConvS2S to one size of beam.
+        model.make_generation_fast_()
+        task.extractor()  # better to fail now
+        return cls(task, model, cfg.generation, text_of(folder))
+
+    @property
+    def knows_raw_text(self) -> bool:
+        """Whether the data folder says how raw text becomes tokens; otherwise sentences are tokens."""
+        return isinstance(self._text, RawText)
+
+    @torch.no_grad()
+    def translate(
+        self, sentences: Sequence[str], beam: int = 5, *, all_weights: bool = False
+    ) -> list[AttnEnhancedTranslation]:
+        """Translate in two passes. The results are in the order of *sentences*; one without words stays empty.
+
+        Args:
+            sentences: raw text
+            beam: size of the beam of the second pass; the first one is greedy
+            all_weights: keep the whole attention in the readings
+
+        Raises:
+            IELError: a sentence is longer than the models can read
+        """
+        generator = self._generator(self._model, beam)
+        found = [AttnEnhancedTranslation(sentence, "", 0.0, "", Reading([], [], [])) for sentence in sentences]
+        for indices, sample in self._batches(sentences):
+            enhanced, first = self._task.first_pass(sample, self._model)
+            hypotheses = self._task.inference_step(generator, [self._model], enhanced)
+            for index, best, reading in zip(
+                indices, hypotheses, self._readings(sample, first.words, all_weights), strict=True
+            ):
+                found[index] = AttnEnhancedTranslation(
+                    sentences[index],
+                    self._raw(best[0]["tokens"]),
+                    float(best[0]["score"]),
+                    self._text.decode(" ".join(reading.hypothesis)),
+                    reading,
+                )
+        return found
+
+    @torch.no_grad()
+    def translate_plain(self, sentences: Sequence[str], beam: int = 5) -> list[str]:
+        """Translate in one pass with the extractor: what the baseline makes of the plain sources.
+
+        Args:
+            sentences: raw text
+            beam: size of the beam
+
+        Raises:
+            IELError: a sentence is longer than the extractor can read
+        """
+        extractor = self._task.reader(self._model)
+        generator = self._generator(extractor, beam)
+        found = [""] * len(sentences)
+        for indices, sample in self._batches(sentences):
+            for index, best in zip(indices, generator.generate([extractor], sample), strict=True):
+                found[index] = self._raw(best[0]["tokens"])
+        return found
+
+    def _generator(self, model: BaseFairseqModel, beam: int) -> SequenceGenerator:
+        if beam < 1:
+            raise IELError(f"beam {beam}: it is at least 1")
+        options = copy.deepcopy(self._generation)
+        with open_dict(options):
+            options.beam = beam
+        return self._task.build_generator([model], options)
+
+    def _batches(self, sentences: Sequence[str]) -> Iterator[tuple[list[int], dict[str, Any]]]:
+        """Sentences that have words, of similar lengths together: their numbers, and fairseq's batch."""
+        tokens = [self._tokens(sentence) for sentence in sentences]
+        lengths = np.array([len(row) for row in tokens], dtype=np.int64)
+        longest = min(self._model.max_positions()[0], self._task.reader(self._model).max_positions()[0])
+        for number in np.flatnonzero(lengths > longest).tolist():
+            raise IELError(
+                f"{sentences[number][:40]!r}...: {lengths[number] - 1:,} tokens; the models read at most "
+                f"{longest - 1:,}, split it"
+            )
+        numbers = np.argsort(lengths, kind="stable")
+        dataset = self._task.build_dataset_for_inference(tokens, lengths)
+        device = next(self._model.parameters()).device
+        for batch in data_utils.batch_by_size(
+            numbers[lengths[numbers] > 1], lambda number: lengths[number], max_tokens=max(MAX_TOKENS, longest)
+        ):
+            # The data set sorts a batch again.
+            sample = dataset.collater([dataset[int(number)] for number in batch])
+            yield sample["id"].tolist(), utils.apply_to_sample(lambda tensor: tensor.to(device), sample)
+
+    def _tokens(self, sentence: str) -> Tensor:
+        """A raw sentence as int64 ``(I + 1)``; what looks like one of fairseq's own symbols is an unknown word."""
+        dictionary = self._task.source_dictionary
+        tokens = dictionary.encode_line(self._text.encode(sentence), add_if_not_exist=False).long()
+        own = [dictionary.bos(), dictionary.pad(), dictionary.eos()]
+        tokens[:-1][torch.isin(tokens[:-1], torch.tensor(own))] = dictionary.unk()
+        return tokens
+
+    def _readings(self, sample: dict[str, Any], words: AttentionWords, all_weights: bool) -> list[Reading]:
+        src_tokens = sample["net_input"]["src_tokens"]
+        attention = None
+        if all_weights:
+            attention = read_attention_words(
+                self._task.reader(self._model), src_tokens, words.hypotheses, **self._task.reading()
+            ).attention
+        readings = []
+        for row, count in enumerate(words.lengths.tolist()):
+            source = self._symbols(self._task.source_dictionary, src_tokens[row])
+            hypothesis = self._symbols(self._task.target_dictionary, words.hypotheses[row, :count])
+            positions = [[position] for position in words.positions[row, :count].tolist()]
+            weights = None if attention is None else attention[row, :count, : len(source) + 1].cpu().numpy()
+            readings.append(Reading(source, hypothesis, positions, weights))
+        return readings
+
+    def _symbols(self, dictionary: Dictionary, tokens: Tensor) -> list[str]:
+        return [dictionary[token] for token in tokens.tolist() if token not in (dictionary.pad(), dictionary.eos())]
+
+    def _raw(self, tokens: Tensor) -> str:
+        return self._text.decode(" ".join(self._symbols(self._task.target_dictionary, tokens)))

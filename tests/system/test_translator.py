@@ -1,0 +1,162 @@
+"""``AttnEnhancedTranslator`` and ``iel translate``: two passes, text in and out."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from commands import IEL, PLAIN, generate, lines
+from conftest import known_pairs
+
+from iel_fairseq import AttnEnhancedTranslator
+from iel_fairseq.cli import main
+from iel_fairseq.errors import IELError
+from iel_fairseq.readings import read_readings
+
+SENTENCES = [" ".join(pair.source) for pair in known_pairs()]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained, arch) -> Path:
+    return trained(arch, {"transformer": "positions", "fconv": "words"}[arch])[0]
+
+
+@pytest.fixture(scope="module")
+def translator(checkpoint) -> AttnEnhancedTranslator:
+    return AttnEnhancedTranslator.from_pretrained(str(checkpoint), cpu=True)
+
+
+@pytest.fixture(scope="module")
+def found(translator):
+    return translator.translate(SENTENCES)
+
+
+def test_translates_as_fairseq_generate_does(data, checkpoint, found):
+    output = generate(data, checkpoint, *IEL)
+    assert [one.translation for one in found] == [lines(output, "H")[i][1] for i in range(100)]
+    # fairseq prints scores in base 2
+    assert found[3].score == pytest.approx(float(lines(output, "H")[3][0]) * 0.6931472, abs=1e-3)
+
+
+def test_attention_words_are_the_extractors(data, baseline, found, tmp_path):
+    main(["extract", str(data), "--path", str(baseline), "--cpu", "--format", "jsonl", "--output", f"{tmp_path}/out"])
+    for one, line in zip(found, (tmp_path / "out").read_text().splitlines(), strict=True):
+        record = json.loads(line)
+        assert one.attention_words == record["attention_words"]
+        assert one.positions == record["positions"]
+        assert list(one.reading.source) == record["source"]
+        assert one.first_pass.split() == list(one.reading.hypothesis) == record["hypothesis"]
+
+
+def test_any_beam_and_any_company_give_a_sentence_the_same(translator, found):
+    """Also of a ConvS2S, which fairseq would bind to one size of beam."""
+    [alone] = translator.translate([SENTENCES[7]])
+    assert (alone.translation, alone.reading) == (found[7].translation, found[7].reading)
+    assert alone.score == pytest.approx(found[7].score, abs=1e-4)
+    for beam in (1, 3):
+        together = [one.translation for one in translator.translate(SENTENCES[:8], beam)]
+        assert together == [translator.translate([sentence], beam)[0].translation for sentence in SENTENCES[:8]]
+
+
+def test_the_plain_translation_is_the_baselines(data, baseline, translator):
+    output = generate(data, baseline, *PLAIN)
+    assert translator.translate_plain(SENTENCES) == [lines(output, "H")[i][1] for i in range(100)]
+
+
+def test_no_words_no_translation(translator):
+    [empty, blank, one] = translator.translate(["", " \t", "n1"])
+    for nothing in (empty, blank):
+        assert (nothing.translation, nothing.first_pass, nothing.attention_words, nothing.positions) == ("", "", [], [])
+    assert one.attention_words == ["n1"] * len(one.positions)
+    assert translator.translate([]) == []
+
+
+def test_fairseqs_own_symbols_in_text_are_unknown_words(translator):
+    [strange, unknown] = translator.translate(["n1 <pad> </s> v2 <s>", "n1 ? ? v2 ?"])
+    assert strange.translation == unknown.translation
+    assert strange.reading == unknown.reading
+    assert list(strange.reading.source) == ["n1", "<unk>", "<unk>", "v2", "<unk>"]
+
+
+def test_all_weights_are_kept_when_asked_for(translator):
+    [one] = translator.translate(["a1 n2 v3"], all_weights=True)
+    attention = one.reading.attention
+    assert attention.shape == (len(one.positions), 4)
+    assert attention.sum(axis=1) == pytest.approx(1, abs=1e-3)
+    assert [int(row[:3].argmax()) + 1 for row in attention] == one.positions
+
+
+def test_what_cannot_be_translated_is_refused_in_one_line(translator, trained, arch, data, tmp_path):
+    longest = {"transformer": "1,023", "fconv": "1,021"}[arch]  # words; a ConvS2S counts positions from 2
+    with pytest.raises(IELError, match=rf"^'n1 n1.*'\.\.\.: 1,024 tokens; the models read at most {longest}, split it"):
+        translator.translate(["v1", "n1 " * 1024])
+    with pytest.raises(IELError, match="beam 0: it is at least 1"):
+        translator.translate(["v1"], beam=0)
+    plain = str(trained(arch, "baseline")[0])
+    with pytest.raises(IELError, match="not trained on attention words; translate with fairseq-interactive"):
+        AttnEnhancedTranslator.from_pretrained(plain, cpu=True)
+    with pytest.raises(IELError, match=r"nowhere: .*is not there; say with --data"):
+        AttnEnhancedTranslator.from_pretrained(str(trained(arch, "words")[0]), f"{tmp_path}/nowhere", cpu=True)
+
+
+def test_the_data_folder_may_have_moved(trained, arch, data, tmp_path, found, checkpoint):
+    state = torch.load(checkpoint)
+    state["cfg"]["task"]["data"] = "/somewhere/else"
+    moved = tmp_path / "moved.pt"
+    torch.save(state, moved)
+    translator = AttnEnhancedTranslator.from_pretrained(str(moved), str(data), cpu=True)
+    assert [one.translation for one in translator.translate(SENTENCES[:5])] == [one.translation for one in found[:5]]
+
+
+def test_one_model_for_both_passes(checkpoint, data):
+    translator = AttnEnhancedTranslator.from_pretrained(str(checkpoint), attn_model="self", cpu=True)
+    output = generate(data, checkpoint, *IEL, "--attn-model", "self")
+    assert [one.translation for one in translator.translate(SENTENCES[:20])] == [
+        lines(output, "H")[i][1] for i in range(20)
+    ]
+
+
+def translated(checkpoint: Path, monkeypatch, capsys, text: str, *options: object) -> list[str]:
+    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    main([str(word) for word in ("translate", "--path", checkpoint, "--cpu", *options)])
+    return capsys.readouterr().out.splitlines()
+
+
+def test_command_reads_and_writes_a_sentence_a_line(checkpoint, found, monkeypatch, capsys, tmp_path):
+    text = f"{SENTENCES[0]}\n\n{SENTENCES[1]}"  # the last line may have no end
+    expected = [found[0].translation, "", found[1].translation]
+    assert translated(checkpoint, monkeypatch, capsys, text) == expected
+    (tmp_path / "in").write_text(text)
+    options = ("--path", checkpoint, "--cpu", "--output", tmp_path / "out")
+    main([str(word) for word in ("translate", tmp_path / "in", *options)])
+    assert (tmp_path / "out").read_text().splitlines() == expected
+    [line] = translated(checkpoint, monkeypatch, capsys, SENTENCES[0], "--show-attention-words")
+    words = " ".join(f"{word}/{at}" for word, at in zip(found[0].attention_words, found[0].positions, strict=True))
+    assert line == f"{found[0].translation}\t{words}"
+
+
+def test_command_prints_what_plot_attention_reads(checkpoint, found, monkeypatch, capsys):
+    printed = translated(checkpoint, monkeypatch, capsys, SENTENCES[0], "--format", "jsonl", "--all-weights")
+    record = json.loads(printed[0])
+    assert (record["text"], record["translation"]) == (SENTENCES[0], found[0].translation)
+    assert record["attention_words"] == found[0].attention_words
+    [reading] = read_readings(printed, "standard input")
+    assert reading.positions == found[0].reading.positions
+    assert reading.attention.shape == (len(reading.hypothesis), len(reading.source) + 1)
+
+
+def test_command_refuses_what_does_not_go_together(checkpoint, tmp_path):
+    for options, message in (
+        (["--all-weights"], "--all-weights: only --format jsonl"),
+        (["--format", "jsonl", "--show-attention-words"], "--show-attention-words: --format jsonl has them anyway"),
+        ([f"{tmp_path}/missing"], "missing: cannot be read"),
+    ):
+        with pytest.raises(IELError, match=message):
+            main(["translate", "--path", str(checkpoint), "--cpu", *options])
+    (tmp_path / "latin1").write_bytes(b"n1\n\xe9\n")
+    with pytest.raises(IELError, match=r"latin1: not UTF-8 text"):
+        main(["translate", f"{tmp_path}/latin1", "--path", str(checkpoint), "--cpu", "--output", f"{tmp_path}/out"])
+    assert not (tmp_path / "out").exists()
