@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -95,7 +96,7 @@ def test_examples_are_commands_that_the_parser_understands():
     for parser in SUBPARSERS.values():
         text = parser.description.replace("\\\n", " ")
         for example in re.findall(r"^    iel (.*)", text, re.MULTILINE):
-            words = re.split(r" [>|] ", example)[0].split()
+            words = shlex.split(re.split(r" [>|] ", example)[0], comments=True)
             if "--help" not in words:
                 assert command_line().parse_args(words).run is SUBCOMMANDS[words[0]].run
 
