@@ -47,6 +47,7 @@ setup(
             "mypy>=1.13,<3",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",
+            "pyyaml>=6,<7",
             "ruff>=0.8,<1",
             "selenium>=4,<5",
             "tensorboard>=2.16,<3",
