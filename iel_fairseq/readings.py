@@ -88,7 +88,8 @@ class Reading:
         attention = None
         if self.attention is not None:
             by_word = [self.attention[:, word].sum(axis=1) for word in [*columns, [len(self.source)]]]
-            attention = np.array([np.stack(by_word, axis=1)[word].mean(axis=0) for word in rows])
+            whole = [np.stack(by_word, axis=1)[word].mean(axis=0) for word in rows]
+            attention = np.array(whole, dtype=float).reshape(len(rows), len(columns) + 1)
         return Reading(
             [_joined(self.source, word) for word in columns],
             [_joined(self.hypothesis, word) for word in rows],

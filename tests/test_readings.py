@@ -68,6 +68,9 @@ def test_positions_alone_and_empty_sentences():
     empty = Reading.of({"source": [], "hypothesis": [], "positions": [], "attention": []})
     assert empty.attention.shape == (0, 1)
     assert empty.joined().enhanced == ([], [])
+    silent = Reading.of({"source": ["ter@@", "rier"], "hypothesis": [], "positions": [], "attention": []})
+    assert silent.attention.shape == (0, 3)
+    assert silent.joined().attention.shape == (0, 2)
 
 
 @pytest.mark.parametrize(
