@@ -14,7 +14,7 @@ from conftest import known_pairs
 from iel_fairseq import AttnEnhancedTranslator
 from iel_fairseq.cli import main
 from iel_fairseq.errors import IELError
-from iel_fairseq.readings import read_readings
+from iel_fairseq.readings import readings_of
 
 SENTENCES = [" ".join(pair.source) for pair in known_pairs()]
 
@@ -143,7 +143,7 @@ def test_command_prints_what_plot_attention_reads(checkpoint, found, monkeypatch
     record = json.loads(printed[0])
     assert (record["text"], record["translation"]) == (SENTENCES[0], found[0].translation)
     assert record["attention_words"] == found[0].attention_words
-    [reading] = read_readings(printed, "standard input")
+    [reading] = readings_of(printed, "standard input")
     assert reading.positions == found[0].reading.positions
     assert reading.attention.shape == (len(reading.hypothesis), len(reading.source) + 1)
 
