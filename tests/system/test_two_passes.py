@@ -130,9 +130,9 @@ def test_positions_change_what_the_model_reads(data, trained, arch):
     model, task = load(checkpoint, data)
     task.load_dataset("test", task_cfg=task.cfg)
     dataset = task.dataset("test")
-    sample, enhanced = task.first_pass(dataset.collater([dataset[i] for i in range(100)]), model)
+    sample, first = task.first_pass(dataset.collater([dataset[i] for i in range(100)]), model)
     net_input = dict(sample["net_input"])
-    assert net_input["src_positions"].max() <= enhanced.origins.max() + 1
+    assert net_input["src_positions"].max() <= first.enhanced.origins.max() + 1
     with torch.no_grad():
         given = model(**net_input)[0]
         del net_input["src_positions"]
