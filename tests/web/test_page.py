@@ -199,13 +199,14 @@ def browser():
 
 def test_in_a_browser(server, browser, translator):
     from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
 
     address, _ = server
     [found] = translator.translate([f"{SENTENCES[0]} <b>x</b>"])
     browser.get(address)
     browser.find_element(By.ID, "text").send_keys(f"{SENTENCES[0]} <b>x</b>")
     browser.find_element(By.TAG_NAME, "button").click()
-    [translation] = browser.find_elements(By.CLASS_NAME, "translation")
+    translation = WebDriverWait(browser, 60).until(lambda page: page.find_element(By.CLASS_NAME, "translation"))
     assert translation.text == found.translation
     assert browser.find_elements(By.TAG_NAME, "b") == []
     taken = browser.find_elements(By.CSS_SELECTOR, "td.taken")
