@@ -73,6 +73,11 @@ class Record:
     maximize: bool
     rounds: list[Round]
 
+    def round(self, number: int) -> Round:
+        """What is known of round *number*, which has begun."""
+        [found] = [each for each in self.rounds if each.number == number]
+        return found
+
     def better(self, scores: Iterable[float]) -> float:
         """The best of *scores*."""
         return (max if self.maximize else min)(scores)
@@ -136,7 +141,7 @@ class Bootstrapping:
         if self.over or (self._entered and number == self.number):
             return False
         self.number, self._entered = number, True
-        self.changed = _as_the_first_rank_decides(lambda: self._recorded(number).changed)
+        self.changed = _as_the_first_rank_decides(lambda: self.record.round(number).changed)
         return True
 
     def _round_at(self, epoch: int, first_extractor: str) -> tuple[int, bool]:
@@ -214,7 +219,7 @@ class Bootstrapping:
     def summary(self, number: int) -> str:
         """One line about round *number*, which has ended."""
         record = self.record
-        ended = self._recorded(number)
+        ended = record.round(number)
         score = "no score"
         if ended.scores:
             best = record.better(ended.scores.values())
@@ -224,10 +229,6 @@ class Bootstrapping:
                 score += f", loss {ended.losses[epoch]:.4g}"
         changed = "" if ended.changed is None else f"; {ended.changed:.1%} of the attention words changed"
         return f"round {number} of {self._cfg.bootstrap_rounds}: {score}; extractor {ended.extractor}{changed}"
-
-    def _recorded(self, number: int) -> Round:
-        [found] = [each for each in self.record.rounds if each.number == number]
-        return found
 
     def _note(self, number: int, noted: Callable[[Round], Round]) -> None:
         if _keeps_the_record():
