@@ -72,12 +72,12 @@ def _lines(reading: Reading) -> list[list[tuple[str, int, bool]]]:
     """x' in lines: words, their positions, and whether they are attention words."""
     lines: list[list[tuple[str, int, bool]]] = [[]]
     used = 0.0
-    for number, (word, position) in enumerate(zip(*reading.enhanced, strict=True)):
+    for word, position, is_attention_word in reading.marked:
         width = _width(word, position)
         if used + width > LINE and used:
             lines.append([])
             used = 0.0
-        lines[-1].append((word, position, number >= len(reading.source)))
+        lines[-1].append((word, position, is_attention_word))
         used += width
     return lines
 
@@ -176,8 +176,8 @@ def _section(number: int, reading: Reading) -> str:
         data = f'data-positions="{json.dumps(list(positions))}" data-weights="{json.dumps(weights)}"'
         target.append(f'<span tabindex="0" {data}>{html.escape(word)}</span>')
     enhanced = []
-    for place, (word, position) in enumerate(zip(*reading.enhanced, strict=True)):
-        kind = ' class="word"' if place >= len(reading.source) else ""
+    for word, position, is_attention_word in reading.marked:
+        kind = ' class="word"' if is_attention_word else ""
         enhanced.append(f"<ruby{kind}>{html.escape(word)}<rt>{position}</rt></ruby>")
     return (
         f'<section>\n<p class="source" dir="auto"><b>{number}</b>{source}</p>\n'

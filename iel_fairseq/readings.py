@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from fairseq.data import Dictionary
 
+from iel_fairseq.attention_words import AttentionWords
 from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.parallel_text import numbered_lines
 
@@ -62,6 +64,21 @@ class Reading:
         return replace(reading, attention=attention)
 
     @property
+    def values(self) -> dict[str, Any]:
+        """What :meth:`of` reads, as JSON has it: a line of ``iel extract --format jsonl``, but for its number."""
+        values: dict[str, Any] = {
+            "source": self.source,
+            "hypothesis": self.hypothesis,
+            "attention_words": [word for words in self.attention_words for word in words],
+            "positions": [position for places in self.positions for position in places],
+        }
+        if self.scores is not None:
+            values["scores"] = [round(score, 6) for score in self.scores]
+        if self.attention is not None:
+            values["attention"] = [[round(weight, 4) for weight in row] for row in self.attention.tolist()]
+        return values
+
+    @property
     def attention_words(self) -> list[list[str]]:
         """For each word of the hypothesis its attention words."""
         return [[self.source[position - 1] for position in places] for places in self.positions]
@@ -71,6 +88,12 @@ class Reading:
         """x' without ``</s>`` and its positions p' (paper, Algorithm 3 and figure 2)."""
         at = [*range(1, len(self.source) + 1), *(position for places in self.positions for position in places)]
         return [self.source[position - 1] for position in at], at
+
+    @property
+    def marked(self) -> list[tuple[str, int, bool]]:
+        """x' word by word: the word, its position p', and whether it is an attention word."""
+        plain = len(self.source)
+        return [(*pair, place >= plain) for place, pair in enumerate(zip(*self.enhanced, strict=True))]
 
     @property
     def pharaoh(self) -> str:
@@ -95,6 +118,30 @@ class Reading:
             [_joined(self.hypothesis, word) for word in rows],
             positions,
             attention,
+        )
+
+
+def readings_of_batch(
+    words: AttentionWords, sources: Sequence[Sequence[str]], dictionary: Dictionary
+) -> Iterator[Reading]:
+    """What an extractor found for a batch, sentence by sentence.
+
+    Args:
+        words: found for B sentences
+        sources: x of each, without ``</s>``
+        dictionary: of the target language
+    """
+    rows = zip(
+        words.lengths.tolist(), words.hypotheses.tolist(), words.positions.tolist(), words.scores.tolist(), strict=True
+    )
+    attention = None if words.attention is None else words.attention.cpu().numpy()
+    for row, (source, (count, hypothesis, positions, scores)) in enumerate(zip(sources, rows, strict=True)):
+        yield Reading(
+            source,
+            [dictionary[token] for token in hypothesis[:count]],
+            [[position] for position in positions[:count]],
+            None if attention is None else attention[row, :count, : len(source) + 1],
+            scores[:count],
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device, extraction_dtype
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
-from iel_fairseq.readings import Reading
+from iel_fairseq.readings import Reading, readings_of_batch
 
 MAX_TOKENS = 4000
 """Source tokens of a batch, padding included."""
@@ -49,12 +49,12 @@ class AttnEnhancedTranslation:
     @property
     def attention_words(self) -> list[str]:
         """The words that were appended to the source; pieces of words where BPE made them."""
-        return self.reading.enhanced[0][len(self.reading.source) :]
+        return [word for word, _, is_attention_word in self.reading.marked if is_attention_word]
 
     @property
     def positions(self) -> list[int]:
         """For each of them the 1-based position in x that it was read from."""
-        return self.reading.enhanced[1][len(self.reading.source) :]
+        return [position for _, position, is_attention_word in self.reading.marked if is_attention_word]
 
 
 class AttnEnhancedTranslator:
@@ -215,19 +215,14 @@ class AttnEnhancedTranslator:
 
     def _readings(self, sample: dict[str, Any], words: AttentionWords, all_weights: bool) -> list[Reading]:
         src_tokens = sample["net_input"]["src_tokens"]
-        attention = None
         if all_weights:
-            attention = read_attention_words(
+            read = read_attention_words(
                 self._task.reader(self._model), src_tokens, words.hypotheses, **self._task.reading()
-            ).attention
-        readings = []
-        for row, count in enumerate(words.lengths.tolist()):
-            source = self._symbols(self._task.source_dictionary, src_tokens[row])
-            hypothesis = self._symbols(self._task.target_dictionary, words.hypotheses[row, :count])
-            positions = [[position] for position in words.positions[row, :count].tolist()]
-            weights = None if attention is None else attention[row, :count, : len(source) + 1].cpu().numpy()
-            readings.append(Reading(source, hypothesis, positions, weights))
-        return readings
+            )
+            words = replace(words, attention=read.attention)
+        sources = [self._symbols(self._task.source_dictionary, tokens) for tokens in src_tokens]
+        readings = readings_of_batch(words, sources, self._task.target_dictionary)
+        return [replace(reading, scores=None) for reading in readings]  # noise may have moved the words
 
     def _symbols(self, dictionary: Dictionary, tokens: Tensor) -> list[str]:
         return [dictionary[token] for token in tokens.tolist() if token not in (dictionary.pad(), dictionary.eos())]

@@ -27,6 +27,13 @@ def test_enhanced_source_and_positions():
     words, positions = Reading.of(LINE).enhanced
     assert words == ["ter@@", "rier", "court", "rier", "rier", "court", "ter@@"]
     assert positions == [1, 2, 3, 2, 2, 3, 1]
+    assert Reading.of(LINE).marked[2:5] == [("court", 3, False), ("rier", 2, True), ("rier", 2, True)]
+
+
+def test_what_is_written_is_what_was_read():
+    assert {"id": 0, **Reading.of(LINE).values} == LINE
+    positions_only = {key: LINE[key] for key in ("source", "hypothesis", "attention_words", "positions")}
+    assert Reading.of(positions_only).values == positions_only
 
 
 def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_averaged():

@@ -11,10 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Sequence
-from typing import Any
-
-from fairseq.data import Dictionary
+from collections.abc import Iterator
 
 from iel_fairseq.attention_store import shards_of
 from iel_fairseq.cli.files import output_file
@@ -23,7 +20,7 @@ from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import load_extractor
-from iel_fairseq.readings import Reading
+from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
@@ -151,65 +148,29 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
     hypotheses_matter = kind == "jsonl" or remove_bpe or extraction.beam > 1 or extraction.force_target
     if not hypotheses_matter:  # all that is needed is stored
         for index, positions in enumerate(extraction.store(stores).fill(extraction.positions)):
-            yield _line(kind, dataset, index, positions.tolist())
+            reading = Reading(_source(dataset, index), (), [[position] for position in positions.tolist()])
+            yield _line(kind, index, reading)
         return
     for sentences in shards_of(len(dataset)):
         lines = [""] * len(sentences)
         for indices, words in extraction.batches(sentences):
-            tensors = [words.positions, words.hypotheses, words.scores]
-            tensors += [] if words.attention is None else [words.attention]
-            rows = zip(*(tensor.tolist() for tensor in tensors), strict=True)
-            for index, count, row in zip(indices, words.lengths.tolist(), rows, strict=True):
-                found = [values[:count] for values in row]
-                lines[index - sentences.start] = (
-                    _word_links(dataset, index, *found[:2]) if remove_bpe else _line(kind, dataset, index, *found)
-                )
+            sources = [_source(dataset, index) for index in indices]
+            for index, reading in zip(indices, readings_of_batch(words, sources, dataset.tgt_dict), strict=True):
+                lines[index - sentences.start] = _line(kind, index, reading.joined() if remove_bpe else reading)
         yield from lines
 
 
-def _line(
-    kind: str,
-    dataset: CompleteLanguagePairDataset,
-    index: int,
-    positions: list[int],
-    hypothesis: Sequence[int] = (),
-    scores: Sequence[float] = (),
-    attention: Sequence[Sequence[float]] | None = None,
-) -> str:
+def _line(kind: str, index: int, reading: Reading) -> str:
     if kind == "pharaoh":
-        return " ".join(f"{position - 1}-{j}" for j, position in enumerate(positions))
-    source = _source(dataset, index)
-    words = [source[position - 1] for position in positions]
+        return reading.pharaoh
     if kind == "text":
-        return " ".join([*source, *words])
-    found: dict[str, Any] = {
-        "id": index,
-        "source": source,
-        "hypothesis": _symbols(dataset.tgt_dict, hypothesis),
-        "attention_words": words,
-        "positions": positions,
-        "scores": [round(score, 6) for score in scores],
-    }
-    if attention is not None:
-        found["attention"] = [[round(weight, 4) for weight in row[: len(source) + 1]] for row in attention]
-    return json.dumps(found, ensure_ascii=False)
-
-
-def _word_links(
-    dataset: CompleteLanguagePairDataset, index: int, positions: Sequence[int], hypothesis: Sequence[int]
-) -> str:
-    """Pharaoh format in whole words."""
-    pieces = Reading(_source(dataset, index), _symbols(dataset.tgt_dict, hypothesis), [[at] for at in positions])
-    return pieces.joined().pharaoh
+        return " ".join(reading.enhanced[0])
+    return json.dumps({"id": index, **reading.values}, ensure_ascii=False)
 
 
 def _source(dataset: CompleteLanguagePairDataset, index: int) -> list[str]:
     """x without ``</s>``."""
-    return _symbols(dataset.src_dict, dataset.src[index].tolist()[:-1])
-
-
-def _symbols(dictionary: Dictionary, tokens: Sequence[int]) -> list[str]:
-    return [dictionary[token] for token in tokens]
+    return [dataset.src_dict[token] for token in dataset.src[index].tolist()[:-1]]
 
 
 def _heads(text: str) -> list[int]:

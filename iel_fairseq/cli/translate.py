@@ -116,11 +116,6 @@ def _json(found: AttnEnhancedTranslation, _show_attention_words: bool) -> str:
         "translation": found.translation,
         "score": round(found.score, 6),
         "first_pass": found.first_pass,
-        "source": found.reading.source,
-        "hypothesis": found.reading.hypothesis,
-        "attention_words": found.attention_words,
-        "positions": found.positions,
+        **found.reading.values,
     }
-    if found.reading.attention is not None:
-        values["attention"] = [[round(weight, 4) for weight in row] for row in found.reading.attention.tolist()]
     return json.dumps(values, ensure_ascii=False)

@@ -49,13 +49,6 @@ class Shown:
             for word, weights, taken in zip(reading.hypothesis, reading.attention, reading.positions, strict=True)
         ]
 
-    @property
-    def enhanced(self) -> list[tuple[str, int, bool]]:
-        """x': words, positions, and whether they are attention words."""
-        words, positions = self.found.reading.enhanced
-        plain = len(self.found.reading.source)
-        return [(*pair, number >= plain) for number, pair in enumerate(zip(words, positions, strict=True))]
-
 
 def make_app(translator: AttnEnhancedTranslator, beam: int = 5) -> Flask:
     """The page as a WSGI application.
