@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import socket
@@ -55,6 +56,11 @@ def run(
     )
     assert done.returncode == (1 if fails else 0), done.stdout[-6000:]
     return done.stdout
+
+
+def standard_input(text: bytes) -> io.TextIOWrapper:
+    """What ``sys.stdin`` is when *text* comes through a pipe."""
+    return io.TextIOWrapper(io.BytesIO(text), encoding="utf-8")
 
 
 def preprocess(prefix: Path, destination: Path, *arguments: object, splits: tuple[str, ...]) -> Path:

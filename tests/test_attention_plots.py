@@ -8,6 +8,7 @@ import re
 import warnings
 
 import pytest
+from commands import standard_input
 from matplotlib import font_manager
 from test_readings import LINE
 
@@ -86,9 +87,12 @@ def test_the_command_draws_one_sentence_or_a_page_of_all(tmp_path, monkeypatch):
     assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (tmp_path / "map.svg").read_text()
     assert "terrier" in (tmp_path / "page.html").read_text()
-    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(ABC)))
+    monkeypatch.setattr("sys.stdin", standard_input(json.dumps(ABC).encode()))
     main(["plot", "attention", "-", "--output", str(tmp_path / "piped.html")])
     assert (tmp_path / "piped.html").read_text().count("<section>") == 1
+    monkeypatch.setattr("sys.stdin", standard_input(b"\xe9\n"))
+    with pytest.raises(IELError, match=r"^standard input, line 1: not UTF-8"):
+        main(["plot", "attention", "-", "--output", str(tmp_path / "never.html")])
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,27 @@
-"""Where a subcommand's output goes."""
+"""Where a subcommand's text comes from, and where its output goes."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import IO
 
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
+from iel_fairseq.preparation.parallel_text import lines_of, numbered_lines
+
+
+def input_lines(path: str) -> Iterator[str]:
+    """The lines of a text file, which may be packed, or of standard input for ``-``; without their ends.
+
+    Raises:
+        IELError: as :func:`~iel_fairseq.preparation.parallel_text.numbered_lines`
+    """
+    numbered = (
+        lines_of("standard input", lambda: nullcontext(sys.stdin.buffer)) if path == "-" else numbered_lines(path)
+    )
+    return (line for _, line in numbered)
 
 
 @contextmanager

@@ -12,16 +12,16 @@ import argparse
 import inspect
 import json
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
 
 from iel_fairseq.bootstrapping import Record
 from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explained_texts
+from iel_fairseq.cli.files import input_lines
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
-from iel_fairseq.readings import read_readings, readings_of
+from iel_fairseq.readings import readings_of
 from iel_fairseq.reports.runs import control_score
 
 
@@ -92,7 +92,7 @@ def _attention(arguments: argparse.Namespace):
     from iel_fairseq.attention_plots import attention_figure, attention_page
 
     path = arguments.readings
-    readings = readings_of(sys.stdin, path) if path == "-" else read_readings(path)
+    readings = readings_of(input_lines(path), path)
     if arguments.remove_bpe:
         readings = [reading.joined() for reading in readings]
     if arguments.output.endswith(".html"):

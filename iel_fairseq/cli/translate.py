@@ -14,14 +14,11 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import nullcontext
 from itertools import islice
-from typing import IO
 
 from tqdm import tqdm
 
-from iel_fairseq.cli.files import output_file
+from iel_fairseq.cli.files import input_lines, output_file
 from iel_fairseq.errors import IELError
 from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator
 
@@ -80,29 +77,13 @@ def run(arguments: argparse.Namespace) -> None:
     if not translator.knows_raw_text:
         logger.warning("the data folder does not say how it was prepared: sentences are tokens between spaces")
     line_of = {"text": _text, "jsonl": _json}[arguments.format]
-    with _input(arguments.input) as file, output_file(arguments.output) as output:
-        lines = tqdm(_lines(file, arguments.input), unit=" sentences", disable=None)
-        while sentences := list(islice(lines, 1 if file.isatty() else AT_ONCE)):
+    at_once = 1 if arguments.input == "-" and sys.stdin.isatty() else AT_ONCE
+    lines = tqdm(input_lines(arguments.input), unit=" sentences", disable=None)
+    with output_file(arguments.output) as output:
+        while sentences := list(islice(lines, at_once)):
             for translation in translator.translate(sentences, arguments.beam, all_weights=arguments.all_weights):
                 print(line_of(translation, arguments.show_attention_words), file=output)
             output.flush()
-
-
-def _input(path: str):
-    if path == "-":
-        return nullcontext(sys.stdin)
-    try:
-        return open(path, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise IELError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _lines(file: IO[str], path: str) -> Iterator[str]:
-    try:
-        for line in file:
-            yield line.rstrip("\r\n")
-    except UnicodeDecodeError as error:
-        raise IELError(f"{path}: not UTF-8 text ({error.reason})") from error
 
 
 def _text(found: AttnEnhancedTranslation, show_attention_words: bool) -> str:

@@ -6,6 +6,8 @@ import gzip
 import lzma
 import os
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from functools import partial
 from itertools import zip_longest
 from typing import IO, TypeAlias
 
@@ -27,19 +29,24 @@ def numbered_lines(path: str) -> Numbered:
     Raises:
         IELError: the file cannot be read, or a line is not UTF-8
     """
+    return lines_of(path, partial(_opened, path))
+
+
+def lines_of(name: str, opened: Callable[[], AbstractContextManager[IO[bytes]]]) -> Numbered:
+    """Likewise of what *opened* opens; *name* is for messages."""
     number = 0
     try:
-        with _opened(path) as file:
+        with opened() as file:
             for number, line in enumerate(file, start=1):
                 yield number, line.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise IELError(
-            f"{path}, line {number}: not UTF-8 (byte {error.start + 1} is 0x{error.object[error.start]:02x}); "
+            f"{name}, line {number}: not UTF-8 (byte {error.start + 1} is 0x{error.object[error.start]:02x}); "
             f"convert the file, e.g. with iconv -f latin1 -t utf-8"
         ) from error
     except (OSError, EOFError, lzma.LZMAError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise IELError(f"{path}: cannot be read after line {number} ({reason})") from error
+        raise IELError(f"{name}: cannot be read after line {number} ({reason})") from error
 
 
 def text_file(path: str) -> str | None:

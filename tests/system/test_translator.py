@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from commands import IEL, PLAIN, generate, lines
+from commands import IEL, PLAIN, generate, lines, standard_input
 from conftest import known_pairs
 
 from iel_fairseq import AttnEnhancedTranslator
@@ -120,7 +119,7 @@ def test_one_model_for_both_passes(checkpoint, data):
 
 
 def translated(checkpoint: Path, monkeypatch, capsys, text: str, *options: object) -> list[str]:
-    monkeypatch.setattr("sys.stdin", io.StringIO(text))
+    monkeypatch.setattr("sys.stdin", standard_input(text.encode()))
     main([str(word) for word in ("translate", "--path", checkpoint, "--cpu", *options)])
     return capsys.readouterr().out.splitlines()
 
@@ -157,6 +156,6 @@ def test_command_refuses_what_does_not_go_together(checkpoint, tmp_path):
         with pytest.raises(IELError, match=message):
             main(["translate", "--path", str(checkpoint), "--cpu", *options])
     (tmp_path / "latin1").write_bytes(b"n1\n\xe9\n")
-    with pytest.raises(IELError, match=r"latin1: not UTF-8 text"):
+    with pytest.raises(IELError, match=r"latin1, line 2: not UTF-8 \(byte 1 is 0xe9\)"):
         main(["translate", f"{tmp_path}/latin1", "--path", str(checkpoint), "--cpu", "--output", f"{tmp_path}/out"])
     assert not (tmp_path / "out").exists()
