@@ -9,6 +9,7 @@ __version__ = "0.1.0"
 
 compat.apply()
 
+from iel_fairseq.attention_reader import AttentionReader  # noqa: E402
 from iel_fairseq.attention_store import read_attention_positions  # noqa: E402
 from iel_fairseq.criterions import glue  # noqa: E402, F401  (registers the criterion)
 from iel_fairseq.models import hf_sequence_classifier  # noqa: E402, F401  (registers the model)
@@ -21,6 +22,7 @@ from iel_fairseq.tasks import (  # noqa: E402, F401  (registers the tasks)
 from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator  # noqa: E402
 
 __all__ = [
+    "AttentionReader",
     "AttnEnhancedTranslation",
     "AttnEnhancedTranslator",
     "__version__",

@@ -86,6 +86,12 @@ def check_that_it_is_the_one(path: str, found: str, remembered: str | None, sha2
     logger.warning(f"{other}; used because {option} asks for it")
 
 
+def settings_of(state: dict[str, Any]) -> DictConfig:
+    """The settings in a checkpoint, also in one of fairseq before 0.11."""
+    cfg = state.get("cfg")
+    return convert_namespace_to_omegaconf(state["args"]) if cfg is None else cfg
+
+
 def load_extractor(
     path: str, task: FairseqTask, layer: int | None = None, heads: Sequence[int] | None = None
 ) -> Extractor:
@@ -104,9 +110,7 @@ def load_extractor(
     path = os.path.abspath(path)
     sha256 = checkpoint_sha256(path)
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
-    cfg = state.get("cfg")
-    if cfg is None:
-        cfg = convert_namespace_to_omegaconf(state["args"])
+    cfg = settings_of(state)
     enhancement = Enhancement.from_task_state(state.get("task_state") or {})
     _check_languages(path, cfg, task)
     _check_dictionaries(path, cfg, task, state["model"], enhancement)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from fairseq import checkpoint_utils, utils
-from fairseq.data import Dictionary, data_utils
+from fairseq.data import data_utils
 from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGenerator
 from omegaconf import DictConfig, open_dict
@@ -23,6 +23,7 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device, extraction_dtype
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
+from iel_fairseq.source_tokens import source_tokens, symbols_of
 
 MAX_TOKENS = 4000
 """Source tokens of a batch, padding included."""
@@ -187,14 +188,9 @@ class AttnEnhancedTranslator:
 
     def _batches(self, sentences: Sequence[str]) -> Iterator[tuple[list[int], dict[str, Any]]]:
         """Sentences that have words, of similar lengths together: their numbers, and fairseq's batch."""
-        tokens = [self._tokens(sentence) for sentence in sentences]
-        lengths = np.array([len(row) for row in tokens], dtype=np.int64)
         longest = min(self._model.max_positions()[0], self._task.reader(self._model).max_positions()[0])
-        for number in np.flatnonzero(lengths > longest).tolist():
-            raise IELError(
-                f"{sentences[number][:40]!r}...: {lengths[number] - 1:,} tokens; the models read at most "
-                f"{longest - 1:,}, split it"
-            )
+        tokens = source_tokens(sentences, self._text, self._task.source_dictionary, longest)
+        lengths = np.array([len(row) for row in tokens], dtype=np.int64)
         numbers = np.argsort(lengths, kind="stable")
         dataset = self._task.build_dataset_for_inference(tokens, lengths)
         device = next(self._model.parameters()).device
@@ -205,14 +201,6 @@ class AttnEnhancedTranslator:
             sample = dataset.collater([dataset[int(number)] for number in batch])
             yield sample["id"].tolist(), utils.apply_to_sample(lambda tensor: tensor.to(device), sample)
 
-    def _tokens(self, sentence: str) -> Tensor:
-        """A raw sentence as int64 ``(I + 1)``; what looks like one of fairseq's own symbols is an unknown word."""
-        dictionary = self._task.source_dictionary
-        tokens = dictionary.encode_line(self._text.encode(sentence), add_if_not_exist=False).long()
-        own = [dictionary.bos(), dictionary.pad(), dictionary.eos()]
-        tokens[:-1][torch.isin(tokens[:-1], torch.tensor(own))] = dictionary.unk()
-        return tokens
-
     def _readings(self, sample: dict[str, Any], words: AttentionWords, all_weights: bool) -> list[Reading]:
         src_tokens = sample["net_input"]["src_tokens"]
         if all_weights:
@@ -220,12 +208,9 @@ class AttnEnhancedTranslator:
                 self._task.reader(self._model), src_tokens, words.hypotheses, **self._task.reading()
             )
             words = replace(words, attention=read.attention)
-        sources = [self._symbols(self._task.source_dictionary, tokens) for tokens in src_tokens]
+        sources = [symbols_of(tokens, self._task.source_dictionary) for tokens in src_tokens]
         readings = readings_of_batch(words, sources, self._task.target_dictionary)
         return [replace(reading, scores=None) for reading in readings]  # noise may have moved the words
 
-    def _symbols(self, dictionary: Dictionary, tokens: Tensor) -> list[str]:
-        return [dictionary[token] for token in tokens.tolist() if token not in (dictionary.pad(), dictionary.eos())]
-
     def _raw(self, tokens: Tensor) -> str:
-        return self._text.decode(" ".join(self._symbols(self._task.target_dictionary, tokens)))
+        return self._text.decode(" ".join(symbols_of(tokens, self._task.target_dictionary)))

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 
 from iel_fairseq.attention_store import shards_of
 from iel_fairseq.cli.files import output_file
-from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
@@ -111,18 +110,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
-    task = AttnEnhancedTranslationTask.setup_task(
-        AttnEnhancedTranslationConfig(
-            data=arguments.data,
-            source_lang=arguments.source_lang,
-            target_lang=arguments.target_lang,
-            # What other groups of fairseq's options own, at their defaults.
-            finetune_from_model=None,
-            dataset_impl=None,
-            required_seq_len_multiple=1,
-            train_subset="train",
-        )
-    )
+    task = AttnEnhancedTranslationTask.of_data_folder(arguments.data, arguments.source_lang, arguments.target_lang)
     extractor = load_extractor(arguments.path, task, arguments.attn_layer, arguments.attn_heads)
     task.load_dataset(arguments.gen_subset, task_cfg=task.cfg)  # plain
     return DatasetExtraction(

@@ -19,9 +19,14 @@ def input_lines(path: str) -> Iterator[str]:
         IELError: as :func:`~iel_fairseq.preparation.parallel_text.numbered_lines`
     """
     numbered = (
-        lines_of("standard input", lambda: nullcontext(sys.stdin.buffer)) if path == "-" else numbered_lines(path)
+        lines_of(input_name(path), lambda: nullcontext(sys.stdin.buffer)) if path == "-" else numbered_lines(path)
     )
     return (line for _, line in numbered)
+
+
+def input_name(path: str) -> str:
+    """What messages call it."""
+    return "standard input" if path == "-" else path
 
 
 @contextmanager

@@ -15,13 +15,14 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from iel_fairseq.attention_reader import AttentionReader
 from iel_fairseq.bootstrapping import Record
 from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explained_texts
-from iel_fairseq.cli.files import input_lines
+from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
-from iel_fairseq.readings import readings_of
+from iel_fairseq.readings import Reading, readings_of
 from iel_fairseq.reports.runs import control_score
 
 
@@ -38,8 +39,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read.add_argument("--control", metavar="SAVE-DIR", help="that of a control with the same validation score")
     read = attention.add_argument_group("input")
     read.add_argument(
-        "readings", metavar="READINGS.jsonl", help="what iel extract --format jsonl prints; -: standard input"
+        "input",
+        metavar="FILE",
+        nargs="?",
+        default="-",
+        help="what iel extract --format jsonl prints, or with --path text, a sentence a line; default: standard input",
     )
+    read.add_argument(
+        "--path", help="checkpoint that reads the text; its extractor does, where it was trained with one"
+    )
+    read.add_argument("--data", metavar="DATA-BIN", help="data folder; default: the one that it was trained on")
+    read.add_argument("--cpu", action="store_true", help="do not use the GPU")
     read.add_argument("--sentence", type=int, default=0, help="number of the one in a picture, from 0")
     read.add_argument("--remove-bpe", action="store_true", help="join pieces of words to words")
     read = add_explained_texts(importance, ["attention", "lime", "shap"])
@@ -82,24 +92,39 @@ def run(arguments: argparse.Namespace) -> None:
 def _attention(arguments: argparse.Namespace):
     """Draw what a model looked at, as heat map or page (paper, figures 1 and 2).
 
+        echo "Ein Hund läuft." | iel plot attention --path model.pt --output attention.png
+        iel plot attention news.de --path model.pt --remove-bpe --output attention.html
         iel extract DATA-BIN --path model.pt --format jsonl --all-weights --output read.jsonl
         iel plot attention read.jsonl --sentence 3 --output attention.png
-        iel plot attention read.jsonl --output attention.html
 
     A heat map is of one sentence: source against hypothesis, attention words framed, and x' with its positions under
     it. A page is of all sentences.
     """
     from iel_fairseq.attention_plots import attention_figure, attention_page
 
-    path = arguments.readings
-    readings = readings_of(input_lines(path), path)
+    readings = _readings(arguments)
     if arguments.remove_bpe:
         readings = [reading.joined() for reading in readings]
     if arguments.output.endswith(".html"):
         return attention_page(readings)
     if not 0 <= arguments.sentence < len(readings):
-        raise IELError(f"--sentence {arguments.sentence}: {path} has the sentences 0 to {len(readings) - 1}")
+        raise IELError(
+            f"--sentence {arguments.sentence}: {input_name(arguments.input)} has the sentences 0 to {len(readings) - 1}"
+        )
     return attention_figure(readings[arguments.sentence])
+
+
+def _readings(arguments: argparse.Namespace) -> list[Reading]:
+    lines = input_lines(arguments.input)
+    if arguments.path is None:
+        if arguments.data is not None:
+            raise IELError("--data: only text needs it; give the checkpoint that reads the text with --path")
+        return readings_of(lines, input_name(arguments.input))
+    reader = AttentionReader.from_pretrained(arguments.path, arguments.data, cpu=arguments.cpu)
+    readings = reader.read(list(lines))
+    if not readings:
+        raise IELError(f"{input_name(arguments.input)}: holds no sentences")
+    return readings
 
 
 def _importance(arguments: argparse.Namespace):

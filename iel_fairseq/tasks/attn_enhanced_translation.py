@@ -82,6 +82,26 @@ class AttnEnhancedTranslationTask(TranslationTask):
                 raise IELError(f"{file}: no such dictionary; check --source-lang, --target-lang and the data folder")
         return super().setup_task(cfg, **kwargs)
 
+    @classmethod
+    def of_data_folder(cls, data: str, source_lang: str | None = None, target_lang: str | None = None):
+        """The task for a data folder alone, outside fairseq's commands: plain sources, dictionaries, languages.
+
+        Raises:
+            IELError: as :meth:`setup_task`
+        """
+        return cls.setup_task(
+            AttnEnhancedTranslationConfig(
+                data=data,
+                source_lang=source_lang,
+                target_lang=target_lang,
+                # What other groups of fairseq's options own, at their defaults.
+                finetune_from_model=None,
+                dataset_impl=None,
+                required_seq_len_multiple=1,
+                train_subset="train",
+            )
+        )
+
     # --- the extractor -----------------------------------------------------------------------------------------
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -1,0 +1,115 @@
+"""Read what a trained translation model looks at from Python: raw text in, readings out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from fairseq import checkpoint_utils, utils
+
+from iel_fairseq.enhancement import Enhancement
+from iel_fairseq.errors import IELError
+from iel_fairseq.extraction import DatasetExtraction, extraction_device
+from iel_fairseq.extractor import (
+    Extractor,
+    check_that_it_is_the_one,
+    check_that_it_is_there,
+    load_extractor,
+    settings_of,
+)
+from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
+from iel_fairseq.readings import Reading, readings_of_batch
+from iel_fairseq.source_tokens import source_tokens, symbols_of
+from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
+
+
+@dataclass(frozen=True)
+class AttentionReader:
+    """A model whose attention is read (paper, Algorithm 1), with its way from raw text to tokens.
+
+        >>> reader = AttentionReader.from_pretrained("baseline/checkpoint_best.pt")
+        >>> [reading] = reader.read(["Ein Hund läuft."])
+        >>> reading.hypothesis, reading.attention_words, reading.attention
+
+    Attributes:
+        extractor: the model
+        task: of its data folder
+        text: to tokens and back, as :class:`~iel_fairseq.translator.AttnEnhancedTranslator` has it
+        layer: decoder layer that is read; None: Algorithm 1's own choice
+        heads: attention heads that are read; None: all
+        cpu: do not use the GPU where there is one
+    """
+
+    extractor: Extractor
+    task: AttnEnhancedTranslationTask
+    text: RawText | TokensForText
+    layer: int | None = None
+    heads: Sequence[int] | None = None
+    cpu: bool = False
+
+    @classmethod
+    def from_pretrained(cls, path: str, data: str | None = None, *, cpu: bool = False) -> AttentionReader:
+        """Load a checkpoint; or, where it was trained on attention words, the extractor that reads for it.
+
+        Args:
+            path: of the checkpoint, of any of fairseq's encoder-decoder models
+            data: folder with the dictionaries; None: the one that the model was trained on
+            cpu: do not use the GPU where there is one
+
+        Raises:
+            IELError: missing, damaged or hostile file; no data folder, or another one's; no readable attention
+        """
+        state = checkpoint_utils.load_checkpoint_to_cpu(path)
+        trained = Enhancement.from_task_state(state.get("task_state") or {})
+        cfg = settings_of(state).task
+        folder = data or utils.split_paths(cfg.data)[0]
+        if not os.path.isdir(folder):
+            raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
+        task = AttnEnhancedTranslationTask.of_data_folder(folder, cfg.source_lang, cfg.target_lang)
+        reads_for_it = path
+        if trained.extractor is not None and not trained.reads_itself:
+            reads_for_it = trained.extractor
+            check_that_it_is_there(reads_for_it, trained.extractor, trained.extractor_sha256, "--path")
+        extractor = load_extractor(reads_for_it, task, trained.attn_layer, trained.attn_heads)
+        if reads_for_it != path:
+            check_that_it_is_the_one(
+                reads_for_it, extractor.sha256, trained.extractor, trained.extractor_sha256, "--path"
+            )
+        return cls(extractor, task, text_of(folder), trained.attn_layer, trained.attn_heads, cpu)
+
+    def read(self, sentences: Sequence[str]) -> list[Reading]:
+        """What the model looks at while it translates each sentence greedily, with the whole attention.
+
+        The results are in the order of *sentences*; one without words has an empty reading.
+
+        Args:
+            sentences: raw text
+
+        Raises:
+            IELError: a sentence is longer than the model can read
+        """
+        dictionary = self.task.source_dictionary
+        longest = self.extractor.model.encoder.max_positions()
+        tokens = source_tokens(sentences, self.text, dictionary, longest)
+        found = [Reading([], [], []) for _ in sentences]
+        numbers = [number for number, row in enumerate(tokens) if len(row) > 1]
+        if not numbers:
+            return found
+        tokens = [tokens[number] for number in numbers]
+        extraction = DatasetExtraction(
+            self.task.build_dataset_for_inference(tokens, [len(row) for row in tokens]),
+            "text",
+            self.extractor,
+            extraction_device(self.cpu),
+            layer=self.layer,
+            heads=self.heads,
+            all_weights=True,
+        )
+        for indices, words in extraction.batches(range(len(tokens))):
+            sources = [symbols_of(tokens[index], dictionary) for index in indices]
+            for index, reading in zip(
+                indices, readings_of_batch(words, sources, self.task.target_dictionary), strict=True
+            ):
+                found[numbers[index]] = reading
+        return found

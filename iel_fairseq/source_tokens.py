@@ -1,0 +1,46 @@
+"""Raw sentences as the tokens that a model reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from fairseq.data import Dictionary
+from torch import Tensor
+
+from iel_fairseq.errors import IELError
+from iel_fairseq.preparation.raw_text import RawText, TokensForText
+
+
+def source_tokens(
+    sentences: Sequence[str], text: RawText | TokensForText, dictionary: Dictionary, longest: int
+) -> list[Tensor]:
+    """The tokens of each sentence with ``</s>``, int64 ``(I + 1)``.
+
+    What looks like one of fairseq's own symbols in a sentence is an unknown word.
+
+    Args:
+        sentences: raw text
+        text: how it becomes tokens
+        dictionary: of the source language
+        longest: what the model can read, with ``</s>``
+
+    Raises:
+        IELError: a sentence is longer
+    """
+    own = torch.tensor([dictionary.bos(), dictionary.pad(), dictionary.eos()])
+    found = []
+    for sentence in sentences:
+        tokens = dictionary.encode_line(text.encode(sentence), add_if_not_exist=False).long()
+        if len(tokens) > longest:
+            raise IELError(
+                f"{sentence[:40]!r}...: {len(tokens) - 1:,} tokens; the models read at most {longest - 1:,}, split it"
+            )
+        tokens[:-1][torch.isin(tokens[:-1], own)] = dictionary.unk()
+        found.append(tokens)
+    return found
+
+
+def symbols_of(tokens: Tensor, dictionary: Dictionary) -> list[str]:
+    """The symbols of ``(S)`` tokens without padding and ``</s>``."""
+    return [dictionary[token] for token in tokens.tolist() if token not in (dictionary.pad(), dictionary.eos())]
