@@ -51,6 +51,7 @@ setup(
             "ruff>=0.8,<1",
             "selenium>=4,<5",
             "tensorboard>=2.16,<3",
+            "wandb>=0.18,<1",
         ],
     },
 )
