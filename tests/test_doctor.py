@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import tempfile
 from importlib import metadata
 
 import pytest
+import torch
 from packaging.requirements import Requirement
 
 from iel_fairseq import doctor
@@ -94,3 +97,36 @@ def test_a_second_copy_beside_fairseq_fails_and_the_same_one_does_not(tmp_path, 
     [finding] = doctor.check_user_dir()
     assert finding.status == "FAILED"
     assert f"two copies, {doctor.PACKAGE} and {tmp_path / 'iel_fairseq'}" in finding.message
+
+
+@pytest.mark.gpu
+def test_each_gpu_multiplies_as_the_cpu_does():
+    found = list(doctor.check_gpus())
+    assert len(found) == torch.cuda.device_count()
+    for index, finding in enumerate(found):
+        assert (finding.status, finding.subject) == ("ok", f"GPU {index}")
+        assert re.fullmatch(rf"\S.*, [\d.]+ of [\d.]+ GiB free, CUDA {torch.version.cuda}", finding.message)
+
+
+@pytest.mark.gpu
+def test_a_gpu_that_multiplies_wrongly_fails(monkeypatch):
+    monkeypatch.setattr(torch.Tensor, "cpu", lambda product: torch.zeros(product.shape))
+    assert {finding.status for finding in doctor.check_gpus()} == {"FAILED"}
+    assert all("a product of matrices is wrong" in finding.message for finding in doctor.check_gpus())
+
+
+@pytest.mark.parametrize(
+    ("built_for", "driver", "status", "message"),
+    [
+        (None, None, "ok", "none; the CPU is used"),
+        (None, "/usr/bin/nvidia-smi", "warning", "torch is a build for CPUs, though there seems to be one; install a"),
+        ("13.0", "/usr/bin/nvidia-smi", "warning", "torch is built for CUDA 13.0 but sees none, so that the CPU is"),
+    ],
+)
+def test_where_there_is_no_gpu_it_says_why(monkeypatch, built_for, driver, status, message):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", built_for)
+    monkeypatch.setattr(shutil, "which", lambda program: driver)
+    [finding] = doctor.check_gpus()
+    assert (finding.status, finding.subject) == (status, "GPU")
+    assert finding.message.startswith(message)
