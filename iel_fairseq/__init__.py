@@ -3,7 +3,12 @@
 Results are read with :func:`read_attention_positions` and :func:`read_readings`.
 """
 
-from iel_fairseq import compat
+import logging
+
+# Before fairseq is imported: this part of it tells everybody to install tensorboardX.
+logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
+
+from iel_fairseq import compat  # noqa: E402
 
 __version__ = "0.1.0"
 

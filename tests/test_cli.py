@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
 
 import pytest
 import torch
+from commands import BIN, CPU
 
 import iel_fairseq
 from iel_fairseq.cli import SUBCOMMANDS, command_line, main
@@ -51,6 +53,12 @@ def test_version_names_what_matters_for_a_report_of_a_fault(capsys):
         f"GPU {torch.cuda.get_device_name(0) if torch.cuda.is_available() else 'none'}",
     ):
         assert part in text
+
+
+def test_the_command_says_nothing_but_what_was_asked_for():
+    """fairseq's import would."""
+    done = subprocess.run([BIN / "iel", "--version"], capture_output=True, text=True, env=CPU)
+    assert (done.stdout.split()[0], done.stderr) == ("iel_fairseq", "")
 
 
 def test_the_command_alone_prints_the_help_with_a_line_for_each_subcommand(capsys):
