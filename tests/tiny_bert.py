@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
@@ -47,6 +48,20 @@ def make_classifier(folder: Path, glue: str = "CoLA", **options) -> Classifier:
     model = HFSequenceClassifier(pretrained.build_model(str(folder)), pretrained.build_tokenizer(), pretrained)
     torch.nn.init.normal_(model.hf.classifier.weight)
     return Classifier(model.eval(), GLUE_TASKS[glue], torch.device("cpu"), max_tokens=200, sha256="0" * 64)
+
+
+def save(path: Path, classifier: Classifier) -> str:
+    """A checkpoint of *classifier*, as fairseq writes it."""
+    memory = WordEnhancement(classifier.glue.name, classifier.model.pretrained).to_task_state()
+    state = {
+        "model": classifier.model.state_dict(),
+        "cfg": {"task": {}},
+        "optimizer_history": [{"num_updates": 1, "lr_scheduler_state": {"best": None}}],
+        "extra_state": {"train_iterator": {"epoch": 1}},
+        "task_state": memory,
+    }
+    torch.save(state, path)
+    return str(path)
 
 
 def plant(classifier: Classifier, words: Sequence[str] = ("good",)) -> Classifier:

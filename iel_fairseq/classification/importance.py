@@ -20,7 +20,7 @@ from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """To be raised when what the explainers find changes, or the way it is stored."""
 
 

@@ -34,9 +34,13 @@ def _by_word(text: str, attention: Attention) -> np.ndarray:
         if sentence is None:
             continue
         shift = second if sentence else 0
-        while number < len(words) and words[number].end <= start + shift:
+        start, end = start + shift, end + shift
+        while number < len(words) and words[number].end <= start:
             number += 1
-        if number < len(words) and words[number].start < end + shift:
+        if number == len(words):
+            break
+        before = end == words[number].start and not text[start:end].strip()  # as SentencePiece parts "▁" from "word"
+        if before or words[number].start < end:
             scores[number] += weight
     return scores
 

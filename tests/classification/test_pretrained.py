@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny_bert import make_classifier, make_folder
+from tiny_bert import make_classifier, make_folder, save
 
 from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
@@ -15,20 +15,6 @@ from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.errors import IELError
 from iel_fairseq.tasks.importance_enhanced_classification import ImportanceEnhancedClassificationTask
-
-
-def save(path, classifier) -> str:
-    """A checkpoint of *classifier*, as fairseq writes it."""
-    memory = WordEnhancement(classifier.glue.name, classifier.model.pretrained).to_task_state()
-    state = {
-        "model": classifier.model.state_dict(),
-        "cfg": {"task": {}},
-        "optimizer_history": [{"num_updates": 1, "lr_scheduler_state": {"best": None}}],
-        "extra_state": {"train_iterator": {"epoch": 1}},
-        "task_state": memory,
-    }
-    torch.save(state, path)
-    return str(path)
 
 
 def setup(**options) -> ImportanceEnhancedClassificationTask:

@@ -1,0 +1,93 @@
+"""Encoders other than BERT: RoBERTa, DistilBERT, ELECTRA, DeBERTa, with the tokenizers that they come with."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny_bert import save
+from tiny_encoders import ENCODERS, LIMIT, make_encoder
+
+from iel_fairseq.classification.classifier import Classifier, load_classifier
+from iel_fairseq.classification.encoding import encode, pad
+from iel_fairseq.classification.glue import GLUE_TASKS
+from iel_fairseq.classification.pretrained import Pretrained
+from iel_fairseq.explainers.registry import EXPLAINERS
+from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
+
+TEXT = "the film was playing!\tdon't you like dogs"
+WORDS = ["the", "film", "was", "playing", "don't", "you", "like", "dogs"]
+WORD_PIECES = "[CLS] the=0 film=1 was=2 play=3 ##ing=3 ! [SEP] [UNK]=4 '=4 [UNK]=4 [UNK]=5 [UNK]=6 dog=7 ##s=7 [SEP]"
+PIECES = {  # of TEXT, and to which of WORDS each belongs
+    "distilbert": WORD_PIECES,
+    "electra": WORD_PIECES,
+    "roberta": "<s> the=0 Ġfilm=1 Ġwas=2 Ġplay=3 in=3 g=3 ! </s> </s> don=4 't=4 Ġyou=5 Ġlike=6 Ġdogs=7 </s>",
+    "deberta-v2": "[CLS] ▁=0 t=0 h=0 e=0 ▁f=1 i=1 l=1 m=1 ▁=2 w=2 a=2 s=2 ▁play=3 i=3 n=3 g=3 ! "
+    "[SEP] ▁do=4 n=4 '=4 t=4 ▁=5 y=5 ou=5 ▁=6 l=6 i=6 k=6 e=6 ▁dog=7 s=7 [SEP]",
+}
+
+
+@pytest.fixture(scope="module", params=ENCODERS)
+def name(request) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def classifier(name, tmp_path_factory) -> Classifier:
+    glue = GLUE_TASKS["RTE"]
+    folder = str(make_encoder(tmp_path_factory.mktemp(name), name))
+    pretrained = Pretrained.from_name(folder, glue)
+    torch.manual_seed(1)
+    model = HFSequenceClassifier(pretrained.build_model(folder), pretrained.build_tokenizer(), pretrained)
+    for parameter in model.hf.parameters():
+        if parameter.size(0) == glue.outputs and parameter.dim() == 2:  # the last layer, else almost 0
+            torch.nn.init.normal_(parameter)
+    return Classifier(model.eval(), glue, torch.device("cpu"), max_tokens=200)
+
+
+def test_a_piece_counts_for_its_word(classifier, name):
+    pieces = [piece.partition("=") for piece in PIECES[name].split()]
+    tokenizer = classifier.model.tokenizer
+    [encoded], _ = encode(tokenizer, [TEXT], LIMIT)
+    assert tokenizer.convert_ids_to_tokens(encoded.input_ids.tolist()) == [piece for piece, _, _ in pieces]
+    hf = classifier.model.hf
+    hf.set_attn_implementation("eager")
+    inputs = pad([encoded], tokenizer.pad_token_id, classifier.model.wants_types)
+    looked = hf(**inputs, output_attentions=True).attentions[-1][0, :, 0].sum(0).tolist()
+    expected = [0.0] * len(WORDS)
+    for weight, (_, _, word) in zip(looked, pieces, strict=True):
+        if word:
+            expected[int(word)] += weight
+    [(_, found)] = EXPLAINERS["attention"].explain(classifier, [TEXT], 0, 1)
+    assert [word.text for word in found.words] == WORDS
+    assert found.scores == pytest.approx(expected, abs=1e-5)
+    assert sum(expected) > 0.01
+
+
+def test_any_company_gives_a_text_the_same(classifier):
+    texts = [TEXT, "a\tb", "the film was very good.\ta bad play, a good house!"]
+    together = classifier.scores(texts)
+    assert together == pytest.approx(np.concatenate([classifier.scores([text]) for text in texts]), abs=1e-5)
+    assert np.ptp(together[:, 0]) > 1e-3
+
+
+@pytest.mark.parametrize("explainer", ["lime", "shap"])
+def test_each_word_has_its_importance(classifier, explainer):
+    [(_, found)] = EXPLAINERS[explainer].explain(classifier, ["good dogs\tlike the house"], 16, 1)
+    assert [word.text for word in found.words] == ["good", "dogs", "like", "the", "house"]
+    assert np.isfinite(found.scores).all()
+    assert np.ptp(found.scores) > 0
+
+
+def test_the_appended_word_is_not_cut_off(classifier):
+    text = "a bad play, a good house! " * 9 + "\tdon't you like the dog?"
+    [encoded], cut = encode(classifier.model.tokenizer, [text], LIMIT, ["house"])
+    assert cut == 1
+    assert LIMIT - 4 < len(encoded.input_ids) <= LIMIT == classifier.model.limit
+    assert classifier.model.tokenizer.decode(encoded.input_ids, skip_special_tokens=True).endswith("house")
+    assert np.isfinite(classifier.scores([text], ["house"])).all()
+
+
+def test_a_checkpoint_is_all_that_is_needed(classifier, tmp_path):
+    loaded = load_classifier(save(tmp_path / "model.pt", classifier), torch.device("cpu"))
+    assert loaded.scores([TEXT]) == pytest.approx(classifier.scores([TEXT]), abs=1e-6)
