@@ -6,6 +6,7 @@ Nothing here changes what fairseq computes.
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import importlib
 import os
@@ -26,7 +27,7 @@ from omegaconf import AnyNode, DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.files import discard_standard_output, not_written, whole_file
 
 
 def hide_broken_torchaudio() -> None:
@@ -232,7 +233,8 @@ def let_a_restart_make_the_same_batches() -> None:
 def print_our_errors_as_one_line() -> None:
     """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user.
 
-    Likewise what a rank of a distributed training meets when another one has ended, which is no fault of its own.
+    Likewise what a rank of a distributed training meets when another one has ended, which is no fault of its own, and
+    a full disk wherever fairseq meets it.
     """
     previous = sys.excepthook
 
@@ -242,6 +244,10 @@ def print_our_errors_as_one_line() -> None:
                 "another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go on "
                 "from the last checkpoint"
             )
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            if error.filename is None:
+                discard_standard_output()  # it would raise again when the interpreter closes it, perhaps
+            error = not_written("the output", error)
         if isinstance(error, IELError):
             print(f"iel_fairseq: error: {error}", file=sys.stderr)
         else:

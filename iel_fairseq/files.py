@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
@@ -40,6 +41,11 @@ def not_written(path: str, error: OSError) -> IELError:
     return IELError(
         f"{error.filename or path}: cannot be written ({error.strerror}); free space there, or name another place"
     )
+
+
+def discard_standard_output() -> None:
+    """Let nothing that is still buffered be written when the interpreter ends: nobody reads it, or it has no place."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def file_sha256(path: str) -> str:

@@ -87,7 +87,7 @@ COMMANDS = {
         "fairseq-generate",
         "{translation}/DATA-BIN --user-dir {user_dir} --path {translation}/finetuned.pt --cpu --batch-size 2 "
         "--task attn_enhanced_translation --results-path found --beam 5",
-        {"(?m)^H-": "translating", "Translated": "the end"},
+        {r"(?m)^H-\d": "translating", "Translated": "the end"},
         says_in="found/generate-test.txt",
     ),
     "iel translate": Command(
