@@ -188,7 +188,7 @@ class AttentionStore:
         except OSError as error:
             raise IELError(
                 f"{self.path}: the {self.content} cannot be stored ({error.strerror}); "
-                f"give a folder that can be written with {self.option}"
+                f"free space there, or give a folder that can be written with {self.option}"
             ) from error
 
     def _fill_together(self, lock: IO, extract: Extract, share: range, wait: bool) -> AttentionPositions | None:

@@ -14,7 +14,6 @@ import json
 import logging
 import math
 import os
-import shutil
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -23,12 +22,13 @@ from typing import Any, TypeVar
 import torch.distributed
 from fairseq import checkpoint_utils
 from fairseq.data.iterators import EpochBatchIterating
+from fairseq.file_io import PathManager
 
 from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import whole_file
+from iel_fairseq.files import not_written, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -235,9 +235,13 @@ class Bootstrapping:
             self._write([noted(each) if each.number == number else each for each in self.record.rounds])
 
     def _write(self, rounds: list[Round]) -> None:
-        os.makedirs(self._cfg.save_dir, exist_ok=True)
-        with whole_file(self._file("bootstrapping.json")) as file:
-            json.dump(asdict(replace(self.record, rounds=rounds)), file, indent=1)
+        record = asdict(replace(self.record, rounds=rounds))
+        try:
+            os.makedirs(self._cfg.save_dir, exist_ok=True)
+            with whole_file(self._file("bootstrapping.json")) as file:
+                json.dump(record, file, indent=1)
+        except OSError as error:
+            raise not_written(self._cfg.save_dir, error) from error
 
     # --- the beginning of a round ----------------------------------------------------------------------------------
 
@@ -280,8 +284,7 @@ class Bootstrapping:
                     f"{best_checkpoint}: round {number} reads the best checkpoint so far, and there is none; "
                     f"bootstrapping needs a validation set, and checkpoints that are saved"
                 )
-            shutil.copyfile(best_checkpoint, f"{extractor}.part")  # fairseq writes over its own files
-            os.replace(f"{extractor}.part", extractor)
+            PathManager.copy(best_checkpoint, extractor)  # fairseq writes over its own files
         before = [each for each in self.record.rounds if each.number < number]
         self._write([*before, Round(number, epoch, extractor, best)])
 

@@ -6,13 +6,17 @@ Nothing here changes what fairseq computes.
 from __future__ import annotations
 
 import argparse
+import errno
 import functools
 import importlib
 import os
 import pickle
 import re
+import shutil
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -23,6 +27,7 @@ from omegaconf import AnyNode, DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import discard_standard_output, not_written, whole_file
 
 
 def hide_broken_torchaudio() -> None:
@@ -80,6 +85,60 @@ def explain_unreadable_checkpoints() -> None:
         return state
 
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+def write_checkpoints_whole() -> None:
+    """Write a checkpoint under a temporary name first, and answer a full disk with one line.
+
+    fairseq copies a checkpoint into ``checkpoint_last.pt``, over the one that is there: killed meanwhile, or on a full
+    disk, it leaves half a file, from which no training goes on. What cannot be saved it appends twice more to what it
+    has written of it, and ends with a traceback.
+    """
+    from fairseq import checkpoint_utils
+    from fairseq.file_io import PathManager
+
+    save, copy, verify = (
+        checkpoint_utils.torch_persistent_save,
+        PathManager.copy,
+        checkpoint_utils.verify_checkpoint_directory,
+    )
+
+    @functools.wraps(save)
+    def torch_persistent_save(obj, filename, async_write=False):
+        if async_write or not PathManager.supports_rename(filename):
+            save(obj, filename, async_write)
+            return
+        with _in_one_line(filename), whole_file(filename, "wb") as file:
+            torch.save(obj, file)
+
+    @functools.wraps(copy)
+    def whole_copy(src_path, dst_path, overwrite=False):
+        if not PathManager.supports_rename(dst_path):
+            return copy(src_path, dst_path, overwrite)
+        with _in_one_line(dst_path), open(src_path, "rb") as source, whole_file(dst_path, "wb") as file:
+            shutil.copyfileobj(source, file)
+        return dst_path
+
+    @functools.wraps(verify)
+    def verify_checkpoint_directory(save_dir):
+        with _in_one_line(save_dir):
+            verify(save_dir)
+
+    checkpoint_utils.torch_persistent_save = torch_persistent_save
+    PathManager.copy = staticmethod(whole_copy)
+    checkpoint_utils.verify_checkpoint_directory = verify_checkpoint_directory
+
+
+@contextmanager
+def _in_one_line(path: str) -> Iterator[None]:
+    """Turn what is raised where *path* cannot be written into one line; torch hides it behind an error of its own."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        refused = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(refused, OSError):
+            raise
+        raise not_written(path, refused) from error
 
 
 def _what_is_wrong_with_the_file(error: Exception) -> str:
@@ -147,11 +206,48 @@ def tell_tasks_that_a_round_begins() -> None:
     Trainer.begin_epoch = begin_epoch
 
 
+def let_a_restart_make_the_same_batches() -> None:
+    """Make the batches of a training that goes on those of one that nobody interrupted.
+
+    fairseq makes them once, from a seed with the epoch in it, and keeps them for all epochs: those of the first epoch,
+    but in a training that was started again in epoch 5 those of the fifth, with other sentences together.
+    """
+    from fairseq.tasks import FairseqTask
+
+    get = FairseqTask.get_batch_iterator
+
+    @functools.wraps(get)
+    def get_batch_iterator(task, dataset, *args, epoch=1, **kwargs):
+        anew = kwargs.get("disable_iterator_cache") or kwargs.get("update_epoch_batch_itr")
+        if anew or not task.can_reuse_epoch_itr(dataset):
+            return get(task, dataset, *args, epoch=epoch, **kwargs)
+        kept = dataset in task.dataset_to_epoch_iter
+        iterator = get(task, dataset, *args, epoch=1, **kwargs)
+        if not kept:
+            iterator.epoch = epoch
+        return iterator
+
+    FairseqTask.get_batch_iterator = get_batch_iterator
+
+
 def print_our_errors_as_one_line() -> None:
-    """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user."""
+    """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user.
+
+    Likewise what a rank of a distributed training meets when another one has ended, which is no fault of its own, and
+    a full disk wherever fairseq meets it.
+    """
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if isinstance(error, torch.distributed.DistError) or "/gloo/" in str(error):  # of NCCL, of gloo
+            error = IELError(
+                "another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go on "
+                "from the last checkpoint"
+            )
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            if error.filename is None:
+                discard_standard_output()  # it would raise again when the interpreter closes it, perhaps
+            error = not_written("the output", error)
         if isinstance(error, IELError):
             print(f"iel_fairseq: error: {error}", file=sys.stderr)
         else:
@@ -164,7 +260,9 @@ def apply() -> None:
     hide_broken_torchaudio()
     let_safe_loader_read_fairseq()
     explain_unreadable_checkpoints()
+    write_checkpoints_whole()
     let_ranks_share_a_checkpoint()
     let_ranks_without_gpu_gather()
     tell_tasks_that_a_round_begins()
+    let_a_restart_make_the_same_batches()
     print_our_errors_as_one_line()

@@ -91,9 +91,11 @@ class DatasetExtraction:
                 f"and get no attention words"
             )
 
-    def store(self, parent: str) -> AttentionStore:
-        """The store for what this finds, in the folder *parent*."""
-        request = store_request(self.dataset, self.extractor.sha256, self.layer, self.heads, self.dtype)
+    def store(self, parent: str, extractor_sha256: str | None = None) -> AttentionStore:
+        """The store for what this finds, or would find with another extractor, in the folder *parent*."""
+        request = store_request(
+            self.dataset, extractor_sha256 or self.extractor.sha256, self.layer, self.heads, self.dtype
+        )
         return AttentionStore(parent, self.name, request)
 
     def batches(self, sentences: range) -> Iterator[tuple[list[int], AttentionWords]]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import IO
+
+from iel_fairseq.errors import IELError
 
 
 @contextmanager
@@ -18,12 +21,31 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
         mode: ``w``, text in UTF-8, or ``wb``
 
     Raises:
-        OSError: it cannot be written
+        OSError: it cannot be written; ``filename`` is *path*
     """
     temporary = f"{path}.part"
-    with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
-        yield file
-    os.replace(temporary, path)
+    try:
+        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
+            yield file
+        os.replace(temporary, path)
+    except BaseException as error:
+        with suppress(OSError):
+            os.remove(temporary)  # where the disk is full, its space is wanted
+        if isinstance(error, OSError) and error.filename in (None, temporary):
+            error.filename = path
+        raise
+
+
+def not_written(path: str, error: OSError) -> IELError:
+    """What a user is told when *path*, or a file that *error* names, cannot be written."""
+    return IELError(
+        f"{error.filename or path}: cannot be written ({error.strerror}); free space there, or name another place"
+    )
+
+
+def discard_standard_output() -> None:
+    """Let nothing that is still buffered be written when the interpreter ends: nobody reads it, or it has no place."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def file_sha256(path: str) -> str:

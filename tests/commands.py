@@ -94,19 +94,12 @@ def two_ranks(*arguments: object) -> list[str]:
 
     As fairseq-train itself, but that fairseq silences every rank but the first: here each tells what it extracts.
     """
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     telling = (
         "import logging; logging.getLogger('iel_fairseq.extraction').setLevel(logging.INFO); "
         "logging.getLogger('iel_fairseq.tasks.attn_enhanced_translation').setLevel(logging.INFO); "
         "from fairseq_cli.train import cli_main; cli_main()"
     )
-    together = (
-        *("--distributed-world-size", 2, "--distributed-init-method", f"tcp://127.0.0.1:{port}"),
-        *("--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"),
-    )
-    words = [sys.executable, "-c", telling, *map(str, (*arguments, *together))]
+    words = [sys.executable, "-c", telling, *map(str, arguments), *one_of_two_ranks()]
     ranks = [
         subprocess.Popen(
             [*words, "--distributed-rank", str(rank)],
@@ -120,6 +113,15 @@ def two_ranks(*arguments: object) -> list[str]:
     logs = [rank.communicate(timeout=300)[0] for rank in ranks]
     assert [rank.returncode for rank in ranks] == [0, 0], logs[0][-3000:] + logs[1][-3000:]
     return logs
+
+
+def one_of_two_ranks() -> list[str]:
+    """Options by which two processes find each other; each has its ``--distributed-rank`` besides."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    where = ["--distributed-world-size", "2", "--distributed-init-method", f"tcp://127.0.0.1:{port}"]
+    return [*where, "--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
 
 
 def generate(data: Path, model: object, *arguments: object, fails: bool = False) -> str:

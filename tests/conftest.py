@@ -81,3 +81,17 @@ def trained(data, tmp_path_factory, worker_id):
 def baseline(trained, arch) -> Path:
     """A plain fairseq model that knows the language pair."""
     return trained(arch, "baseline")[0]
+
+
+@pytest.fixture(scope="session")
+def workspace(tmp_path_factory, worker_id) -> Path:
+    """Two folders, ``translation`` and ``classification``, in which what the documents name is there, and small."""
+    from documented_commands import make_workspace
+
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "workspace"
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "made").exists():
+            make_workspace(folder)
+            (folder / "made").touch()
+    return folder

@@ -173,11 +173,7 @@ def run_rule(rule: Rule, text: str, folder: Path) -> None:
 def make_workspace(folder: Path) -> None:
     """Make two folders in which the documents' names are those of small things, by the documents' own commands."""
     translation, classification = folder / "translation", folder / "classification"
-    (translation / "corpus").mkdir(parents=True)
-    for seed, (name, count) in enumerate((("train", 250), ("valid", 20), ("test2024", 20))):
-        pairs = make_pairs(seed, count)
-        for language, sides in (("fr", [pair.source for pair in pairs]), ("en", [pair.target for pair in pairs])):
-            (translation / f"corpus/{name}.{language}").write_text("".join(f"{' '.join(side)}\n" for side in sides))
+    write_corpus(translation / "corpus")
     shutil.copy(translation / "corpus/test2024.fr", translation / "news.fr")
     (translation / "gold.txt").write_text("0-0 1p1\n" * 20)
     (translation / "DATA-BIN").symlink_to("runs/mine/data-bin")
@@ -201,6 +197,15 @@ def make_workspace(folder: Path) -> None:
         for split in ("valid", "test"):
             shutil.copy(translation / f"runs/mine/raw/{split}.en", finished)
     run_rules(WRITTEN, folder)
+
+
+def write_corpus(folder: Path) -> None:
+    """Write the texts that the documents name into *folder*."""
+    folder.mkdir(parents=True)
+    for seed, (name, count) in enumerate((("train", 250), ("valid", 20), ("test2024", 20))):
+        pairs = make_pairs(seed, count)
+        for language, sides in (("fr", [pair.source for pair in pairs]), ("en", [pair.target for pair in pairs])):
+            (folder / f"{name}.{language}").write_text("".join(f"{' '.join(side)}\n" for side in sides))
 
 
 def run_rules(rules: Iterable[Rule], folder: Path) -> None:

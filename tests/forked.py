@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -21,23 +23,59 @@ _SERVER.set_forkserver_preload(
 )
 
 
+class ForkedCommand:
+    """``iel``, one of fairseq's commands, or ``python -c``, that runs on one core and no GPU, in its own process group.
+
+    Attributes:
+        output: its standard output, as far as it has come
+        error: its standard error, likewise
+    """
+
+    def __init__(self, program: str, words: Sequence[str], cwd: Path, stdin: str = ""):
+        """Start *program* with *words* in the folder *cwd*."""
+        self._streams = tempfile.TemporaryDirectory()
+        Path(self._streams.name, "stdin").write_text(stdin)
+        self._process = _SERVER.Process(target=_command, args=(program, list(words), str(cwd), self._streams.name))
+        self._process.start()
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit status, minus the number of the signal that ended it; None: it runs for longer than *seconds*."""
+        self._process.join(seconds)
+        return self._process.exitcode
+
+    def kill(self) -> None:
+        """Kill it, and every process that it has started."""
+        with suppress(ProcessLookupError):  # so young that it has no group yet, nor children
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.kill()
+
+    @property
+    def output(self) -> str:
+        return self._stream("stdout")
+
+    @property
+    def error(self) -> str:
+        return self._stream("stderr")
+
+    def _stream(self, name: str) -> str:
+        path = Path(self._streams.name, name)
+        return path.read_text() if path.exists() else ""
+
+
 def run_forked(program: str, words: Sequence[str], cwd: Path, stdin: str = "") -> tuple[str, str]:
-    """Run ``iel``, one of fairseq's commands, or ``python -c`` in the folder *cwd*, on one core and no GPU.
+    """Run a command to its end, as :class:`ForkedCommand` has it.
 
     Returns:
         its standard output, and its standard error; it must have ended well
     """
-    with tempfile.TemporaryDirectory() as streams:
-        Path(streams, "stdin").write_text(stdin)
-        process = _SERVER.Process(target=_command, args=(program, list(words), str(cwd), streams))
-        process.start()
-        process.join(300)
-        output, error = (Path(streams, name).read_text() for name in ("stdout", "stderr"))
-    assert process.exitcode == 0, f"{program} {' '.join(words)}\n{output[-2000:]}\n{error[-4000:]}"
-    return output, error
+    command = ForkedCommand(program, words, cwd, stdin)
+    status = command.wait(300)
+    assert status == 0, f"{program} {' '.join(words)}\n{command.output[-2000:]}\n{command.error[-4000:]}"
+    return command.output, command.error
 
 
 def _command(program: str, words: list[str], cwd: str, streams: str) -> None:
+    os.setpgid(0, 0)
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was started by itself
     os.chdir(cwd)
     os.environ.update({"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
@@ -49,6 +87,14 @@ def _command(program: str, words: list[str], cwd: str, streams: str) -> None:
     import torch
 
     torch.set_num_threads(1)
+    try:
+        _main(program, words)
+    except Exception:
+        sys.excepthook(*sys.exc_info())  # likewise
+        sys.exit(1)
+
+
+def _main(program: str, words: list[str]) -> None:
     if program == "python":
         exec(compile(words[1], "a document", "exec"), {"__name__": "__main__"})
     elif program == "iel":

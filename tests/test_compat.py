@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
+import resource
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils
+from fairseq.file_io import PathManager
 
 from iel_fairseq.errors import IELError
 
@@ -124,3 +130,60 @@ def test_our_errors_are_one_line_others_keep_their_traceback(tmp_path):
     done = python("import iel_fairseq; raise ValueError('something else')", tmp_path)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A place where files grow no larger, as on a disk that gets full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+STATE = {"model": {"weight": torch.arange(50_000)}}
+
+
+def save(folder: Path) -> None:
+    checkpoint_utils.torch_persistent_save(STATE, str(folder / "checkpoint_last.pt"))
+
+
+def copy(folder: Path) -> None:
+    PathManager.copy(str(folder / "checkpoint_best.pt"), str(folder / "checkpoint_last.pt"), overwrite=True)
+
+
+@pytest.mark.parametrize("write", [save, copy])
+def test_a_checkpoint_that_cannot_be_written_is_one_line_and_the_one_before_stays(tmp_path, write):
+    torch.save(STATE, tmp_path / "checkpoint_best.pt")
+    (tmp_path / "checkpoint_last.pt").write_text("before")
+    with (
+        files_of_at_most(100_000),
+        pytest.raises(IELError, match=r"checkpoint_last\.pt: cannot be written \(File too large\); free space there"),
+    ):
+        write(tmp_path)
+    assert (tmp_path / "checkpoint_last.pt").read_text() == "before"
+    assert len(list(tmp_path.iterdir())) == 2
+    write(tmp_path)
+    assert torch.load(tmp_path / "checkpoint_last.pt")["model"]["weight"].equal(STATE["model"]["weight"])
+
+
+def _killed_by_a_large_file(write, folder: Path) -> None:
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # Python ignores it
+    with files_of_at_most(100_000):
+        write(folder)
+
+
+@pytest.mark.parametrize("write", [save, copy])
+def test_killed_while_a_checkpoint_is_written_the_one_before_stays(tmp_path, write):
+    torch.save(STATE, tmp_path / "checkpoint_best.pt")
+    (tmp_path / "checkpoint_last.pt").write_text("before")
+    process = multiprocessing.get_context("fork").Process(target=_killed_by_a_large_file, args=(write, tmp_path))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGXFSZ
+    assert (tmp_path / "checkpoint_last.pt").read_text() == "before"
+    write(tmp_path)
+    assert torch.load(tmp_path / "checkpoint_last.pt")["model"]["weight"].equal(STATE["model"]["weight"])
+    assert len(list(tmp_path.iterdir())) == 2  # what was left of the first attempt is gone

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import os
 import platform
 import signal
 import sys
@@ -29,6 +28,7 @@ from iel_fairseq.cli import (
     translate,
 )
 from iel_fairseq.cli.help import HelpFormatter
+from iel_fairseq.files import discard_standard_output
 
 SUBCOMMANDS = {
     "prepare": prepare,
@@ -104,5 +104,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         # The reader has seen enough (``| head``): end as a command does that the signal ends. What is still buffered
         # would raise again when the interpreter closes standard output.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_standard_output()
         sys.exit(128 + signal.SIGPIPE)

@@ -18,6 +18,7 @@ import torch
 
 from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import not_written
 
 logger = logging.getLogger(__name__)
 
@@ -47,5 +48,5 @@ def run(arguments: argparse.Namespace) -> None:
         model.tokenizer.save_pretrained(part)
         os.replace(part, folder)
     except OSError as error:
-        raise IELError(f"{folder}: cannot be written ({error.strerror})") from error
+        raise not_written(folder, error) from error
     logger.info(f"{folder}: written")

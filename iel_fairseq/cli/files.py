@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import IO
 
-from iel_fairseq.errors import IELError
-from iel_fairseq.files import whole_file
+from iel_fairseq.files import not_written, whole_file
 from iel_fairseq.preparation.parallel_text import lines_of, numbered_lines
 
 
@@ -43,4 +42,4 @@ def output_file(path: str | None) -> Iterator[IO[str]]:
         with whole_file(path) as file:
             yield file
     except OSError as error:
-        raise IELError(f"{path}: cannot be written ({error.strerror})") from error
+        raise not_written(path, error) from error

@@ -21,7 +21,7 @@ from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explai
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import whole_file
+from iel_fairseq.files import not_written, whole_file
 from iel_fairseq.readings import Reading, readings_of
 from iel_fairseq.reports.runs import control_score
 
@@ -80,12 +80,14 @@ def run(arguments: argparse.Namespace) -> None:
     """
     figure = arguments.figure(arguments)
     try:
-        if isinstance(figure, str):
-            with whole_file(arguments.output) as file:
+        with whole_file(arguments.output, "w" if isinstance(figure, str) else "wb") as file:
+            if isinstance(figure, str):
                 file.write(figure)
-        else:
-            figure.savefig(arguments.output, dpi=150)
-    except (OSError, ValueError) as error:
+            else:
+                figure.savefig(file, dpi=150, format=os.path.splitext(arguments.output)[1].removeprefix(".") or None)
+    except OSError as error:
+        raise not_written(arguments.output, error) from error
+    except ValueError as error:
         raise IELError(f"{arguments.output}: cannot be written ({error})") from error
 
 

@@ -17,8 +17,7 @@ import logging
 import os
 from typing import Any
 
-from iel_fairseq.errors import IELError
-from iel_fairseq.files import whole_file
+from iel_fairseq.files import not_written, whole_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
             with whole_file(f"{prefix}.{ending}") as file:
                 file.write(text)
     except OSError as error:
-        raise IELError(f"{error.filename or prefix}: cannot be written ({error.strerror})") from error
+        raise not_written(prefix, error) from error
     print(markdown, end="")
 
 

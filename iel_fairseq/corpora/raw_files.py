@@ -20,7 +20,7 @@ from typing import IO
 
 from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256, whole_file
+from iel_fairseq.files import file_sha256, not_written, whole_file
 from iel_fairseq.preparation.parallel_text import text_file
 
 logger = logging.getLogger(__name__)
@@ -100,6 +100,8 @@ def _unpack(archive: str, name: str, path: str) -> None:
         with _member(archive, name) as member, whole_file(path, "wb") as file:
             shutil.copyfileobj(member, file, BLOCK)
     except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+        if isinstance(error, OSError) and error.filename == path:
+            raise not_written(path, error) from error
         raise IELError(f"{archive}: {name} cannot be unpacked ({error}); remove the file, and start again") from error
 
 

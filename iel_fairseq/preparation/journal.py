@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256, whole_file
+from iel_fairseq.files import file_sha256, not_written, whole_file
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Journal:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise IELError(f"{self._path}: damaged; remove it, and everything in {folder} is made again") from error
         except OSError as error:
-            raise IELError(f"{self._path}: cannot be written ({error.strerror})") from error
+            raise not_written(self._path, error) from error
 
     def _check(self, stored: dict[str, Any]) -> None:
         before, asked = _flat(stored), _flat(self._request)

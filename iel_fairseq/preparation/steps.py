@@ -29,7 +29,7 @@ from typing import Any
 
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256, whole_file
+from iel_fairseq.files import file_sha256, not_written, whole_file
 from iel_fairseq.preparation.bpe import apply_codes, learn_codes, write_vocabulary
 from iel_fairseq.preparation.journal import Journal
 from iel_fairseq.preparation.moses_text import write_truecaser
@@ -93,7 +93,7 @@ class Preparation:
         try:
             return self._run()
         except OSError as error:
-            raise IELError(f"{error.filename or self._folder}: cannot be written ({error.strerror})") from error
+            raise not_written(self._folder, error) from error
 
     def _run(self) -> dict[str, Any]:
         started = time.perf_counter()

@@ -15,7 +15,6 @@ from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationTask
 
-from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.attention_words import extract_attention_words
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
@@ -58,6 +57,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self._words_cut = 0
         self._bootstrapping = None if cfg.bootstrap_rounds == 1 else Bootstrapping(cfg)
         self._round_of_extractor = 0  # the first one's
+        self._extractor_before: str | None = None  # SHA-256 of the last round's, when a round begins
         self._validated: int | None = None  # the epoch, until its first result is there
 
     @classmethod
@@ -189,6 +189,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
             began_with = Enhancement.from_checkpoint(last)
             if self._bootstrapping is not None:
                 self._bootstrapping.weights_of = max(1, began_with.round - self._round_of_extractor)
+            ended = began_with.round == self.enhancement.round - 1
+            self._extractor_before = began_with.extractor_sha256 if ended else None
             same_round = self._bootstrapping is None or began_with.round == self.enhancement.round
             if same_round and began_with.extractor_sha256 not in (None, extractor.sha256):
                 raise IELError(
@@ -231,7 +233,10 @@ class AttnEnhancedTranslationTask(TranslationTask):
         self._start_enhanced_training(extractor)
         if self._reads_itself and split != self.cfg.train_subset:
             return  # each validation has a first pass of its own
-        positions = self._attention_positions(plain, split, folder, extractor)
+        stores = self.cfg.attn_store or folder
+        extraction = self._extraction(plain, split, extractor)
+        positions = extraction.store(stores).fill(extraction.positions)
+        extractor.model.cpu()  # leave the GPU to the training
         enhanced = AttnEnhancedDataset(
             plain,
             positions,
@@ -251,8 +256,11 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if another_round and self._bootstrapping is not None:
             for other in [name for name in self.datasets if name != split]:
                 self.load_dataset(other)  # with this round's extractor
-            if isinstance(earlier, AttnEnhancedDataset) and len(folders) == 1:
-                self._bootstrapping.note_changed(share_of_new(positions, earlier.attention_positions))
+            before = earlier.attention_positions if isinstance(earlier, AttnEnhancedDataset) else None
+            if before is None and self._extractor_before is not None:  # another process ended that round
+                before = extraction.store(stores, self._extractor_before).open()
+            if before is not None and len(folders) == 1:
+                self._bootstrapping.note_changed(share_of_new(positions, before))
 
     def has_sharded_data(self, split):
         """Whether fairseq shall ask for the data of each epoch anew: with bootstrapping, another round may begin."""
@@ -302,11 +310,8 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if all(os.path.getsize(file) == 0 for file in files if not file.endswith(".idx")):
             raise IELError(f"{folder}: split {split!r} holds no sentences")
 
-    def _attention_positions(
-        self, plain: CompleteLanguagePairDataset, split: str, folder: str, extractor: Extractor
-    ) -> AttentionPositions:
-        """From the store; what it lacks is extracted first, by all ranks together."""
-        extraction = DatasetExtraction(
+    def _extraction(self, plain: CompleteLanguagePairDataset, split: str, extractor: Extractor) -> DatasetExtraction:
+        return DatasetExtraction(
             plain,
             split,
             extractor,
@@ -317,9 +322,6 @@ class AttnEnhancedTranslationTask(TranslationTask):
             log_format=self.cfg.log_format,
             log_interval=self.cfg.log_interval,
         )
-        positions = extraction.store(self.cfg.attn_store or folder).fill(extraction.positions)
-        extractor.model.cpu()  # leave the GPU to the training
-        return positions
 
     # --- the model ---------------------------------------------------------------------------------------------
 

@@ -190,6 +190,9 @@ def test_store_where_nothing_can_be_written(data, trained, tmp_path):
     (tmp_path / "file").touch()
     options = ("--finetune-from-model", baseline, "--attn-heads", 0, "--attn-layer", -1)  # a store of its own
     message = error(finetune(data, tmp_path / "save", *options, "--attn-store", tmp_path / "file"))
-    assert "cannot be stored (Not a directory); give a folder that can be written with --attn-store" in message
+    assert (
+        "cannot be stored (Not a directory); free space there, or give a folder that can be written with --attn-store"
+        in message
+    )
     finetune(data, tmp_path / "save", *options, "--attn-store", tmp_path / "stores", fails=False)
     assert len(list((tmp_path / "stores").glob("attention_positions.*/manifest.json"))) == 2

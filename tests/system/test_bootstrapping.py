@@ -122,6 +122,7 @@ def test_killed_and_started_again_it_ends_as_if_undisturbed(undisturbed, data, t
     for ours, theirs in zip(found, expected, strict=True):
         assert ours["scores"] == theirs["scores"]
         assert ours["best"] == theirs["best"]
+        assert ours["changed"] == theirs["changed"]
     weights = torch.load(tmp_path / "save" / "checkpoint_last.pt")["model"]
     undisturbed_weights = torch.load(undisturbed[0] / "checkpoint_last.pt")["model"]
     assert all(torch.equal(weights[name], undisturbed_weights[name]) for name in weights)
