@@ -1,6 +1,6 @@
 """fairseq 0.12 on today's torch: every patch with its reason.
 
-Nothing here changes what fairseq computes.
+Nothing here changes what fairseq computes, but for ``--diverse-beam-groups``, which it computes wrongly.
 """
 
 from __future__ import annotations
@@ -147,6 +147,26 @@ def tell_tasks_that_a_round_begins() -> None:
     Trainer.begin_epoch = begin_epoch
 
 
+def let_diverse_beams_decode_any_batch() -> None:
+    """Let ``--diverse-beam-groups`` find the sentences of a batch by their rows.
+
+    fairseq looks up what a sentence's groups have in common in a tensor with a row for each sentence of the batch, by
+    the number that the sentence has in the data set: an ``IndexError``, or the row of another sentence.
+    """
+    from fairseq.search import DiverseBeamSearch
+
+    search = DiverseBeamSearch.step
+
+    @functools.wraps(search)
+    def step(self, time, lprobs, scores, prev_output_tokens=None, original_batch_idxs=None):
+        if time == 0:
+            self.sentences = original_batch_idxs  # all of the batch; later without those that have ended
+        rows = original_batch_idxs.unsqueeze(1).eq(self.sentences).int().argmax(dim=1)
+        return search(self, time, lprobs, scores, prev_output_tokens, rows)
+
+    DiverseBeamSearch.step = step
+
+
 def print_our_errors_as_one_line() -> None:
     """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user."""
     previous = sys.excepthook
@@ -167,4 +187,5 @@ def apply() -> None:
     let_ranks_share_a_checkpoint()
     let_ranks_without_gpu_gather()
     tell_tasks_that_a_round_begins()
+    let_diverse_beams_decode_any_batch()
     print_our_errors_as_one_line()

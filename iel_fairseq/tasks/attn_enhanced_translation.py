@@ -380,6 +380,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             left_pad=self.cfg.left_pad_source,
             limit=self.limit,
             attn_positions=self.enhancement.attn_positions,
+            pad_to_multiple=self.cfg.required_seq_len_multiple,
         )
         cut = int(enhanced.cut.sum())
         if cut:
