@@ -58,10 +58,11 @@ def let_safe_loader_read_fairseq() -> None:
 
 
 def explain_unreadable_checkpoints() -> None:
-    """Turn a checkpoint that cannot be read, or carries more than data, into one line.
+    """Turn a checkpoint that cannot be read, carries more than data, or whose weights are no numbers, into one line.
 
     ``torch.load`` answers a truncated file, a text file and a hostile pickle with different exceptions from deep
-    inside, one of which advises to turn the safe loader off.
+    inside, one of which advises to turn the safe loader off. With weights that are not finite fairseq decodes all the
+    same, and prints what comes out.
     """
     from fairseq import checkpoint_utils
 
@@ -77,9 +78,20 @@ def explain_unreadable_checkpoints() -> None:
             raise IELError(f"{path}: {_what_is_wrong_with_the_file(error)}") from error
         if not isinstance(state, dict) or "model" not in state:
             raise IELError(f"{path}: not a fairseq checkpoint (it holds no model)")
+        if broken := _first_that_is_not_finite(state["model"]):
+            raise IELError(
+                f"{path}: {broken} holds numbers that are not finite (NaN or infinity): its training went astray; "
+                f"take an earlier checkpoint"
+            )
         return state
 
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+def _first_that_is_not_finite(weights: dict[str, Any]) -> str | None:
+    """The name of the first of *weights* that holds NaN or infinity; None: all are finite."""
+    tensors = ((name, weight) for name, weight in weights.items() if torch.is_tensor(weight))
+    return next((name for name, weight in tensors if not weight.isfinite().all()), None)
 
 
 def _what_is_wrong_with_the_file(error: Exception) -> str:

@@ -16,7 +16,7 @@ from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationTask
 
 from iel_fairseq.attention_store import AttentionPositions
-from iel_fairseq.attention_words import extract_attention_words
+from iel_fairseq.attention_words import NotFiniteError, extract_attention_words
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
@@ -370,7 +370,12 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if first is None:
             return sample, None
         src_tokens = sample["net_input"]["src_tokens"]
-        words = extract_attention_words(first, src_tokens, **self.reading())
+        try:
+            words = extract_attention_words(first, src_tokens, **self.reading())
+        except NotFiniteError as error:
+            number = int(sample["id"][error.row] if "id" in sample else error.row) + 1
+            extractor = "the model itself" if self._reads_itself else self._extractor_path()
+            raise NotFiniteError(0, error.row, f"{extractor}, sentence {number:,}") from error
         pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
         words = replace(words, positions=self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos))
         enhanced_sample, enhanced = enhance_batch(
