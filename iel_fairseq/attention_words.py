@@ -27,6 +27,28 @@ DROPPED_SHARE = 1 / 16
 NOT_IN_EVAL_MODE = "the extractor must be in eval mode: call model.eval() first"
 
 
+class NotFiniteError(IELError):
+    """The extractor's numbers for a sentence are NaN or infinite.
+
+    Attributes:
+        batch: number of the batch, from 0
+        row: of the sentence in its batch, from 0
+    """
+
+    def __init__(self, batch: int, row: int, sentence: str | None = None):
+        """
+        Args:
+            batch: number of the batch
+            row: of the sentence in its batch
+            sentence: which extractor's and which one it is, in words; default: its row
+        """
+        super().__init__(
+            f"{sentence or f'sentence {row + 1} of the batch'}: attention or probabilities are not finite "
+            f"(NaN or infinity); compute without --fp16, or take another extractor"
+        )
+        self.batch, self.row = batch, row
+
+
 @dataclass(frozen=True)
 class AttentionWords:
     """What an extractor generated for a batch, and where it looked (paper, Algorithm 1).
@@ -89,6 +111,7 @@ def extract_attention_words(
     Raises:
         ValueError: *model* is in training mode
         IELError: the model's decoder gives no attention, or has no such layer or head
+        NotFiniteError: its numbers for a sentence are not finite
     """
     found = extract_from_batches(
         model, [src_tokens], layer=layer, heads=heads, max_len_a=max_len_a, max_len_b=max_len_b
@@ -139,7 +162,7 @@ def extract_from_batches(
                 if following is None:
                     break
                 number, src_tokens = following
-                generation = _Generation(model, decoding, src_tokens, max_len_a, max_len_b)
+                generation = _Generation(model, decoding, number, src_tokens, max_len_a, max_len_b)
                 if generation.going_on:
                     running.append((number, generation))
                 else:
@@ -164,10 +187,12 @@ class _Generation:
         self,
         model: FairseqEncoderDecoderModel,
         decoding: DecodingSteps,
+        number: int,
         src_tokens: Tensor,
         max_len_a: float,
         max_len_b: int,
     ):
+        self._number = number
         self._pad, self._eos = model.decoder.dictionary.pad(), model.decoder.dictionary.eos()
         # On the right, where padding leaves columns and positions in step. (fairseq's LSTM moves it there itself, and
         # returns attention over the moved columns.)
@@ -223,9 +248,15 @@ class _Generation:
                 self.cohort.keep(order)
 
     def found(self) -> AttentionWords:
-        """What has been generated."""
+        """What has been generated.
+
+        Raises:
+            NotFiniteError: as :func:`extract_attention_words`
+        """
         time = torch.arange(self._steps, device=self._limits.device).unsqueeze(1)
-        ended = self._hypotheses.eq(self._eos).cumsum(dim=0).gt(0) | time.ge(self._limits)
+        ends = self._hypotheses.eq(self._eos)
+        ended = ends.cumsum(dim=0).gt(0) | time.ge(self._limits)
+        _check_finite(self._number, self._scores.masked_fill(ended & ~ends, 0).t())
         return AttentionWords.of(
             self._hypotheses.masked_fill(ended, self._pad).t(),
             (self._columns + 1).masked_fill(ended, 0).t(),
@@ -257,6 +288,7 @@ def read_attention_words(
     Raises:
         ValueError: *model* is in training mode
         IELError: the model's decoder gives no attention, or has no such layer or head
+        NotFiniteError: its numbers for a sentence are not finite
     """
     if model.training:
         raise ValueError(NOT_IN_EVAL_MODE)
@@ -275,6 +307,7 @@ def read_attention_words(
             attention = read_attention(model.decoder(prefixes, encoder_out=encoder_out, **options))
         score, column = attention.masked_fill(~is_word[rows].unsqueeze(1), -1.0).max(dim=2)
         positions[rows], scores[rows], weights[rows] = column + 1, score.float(), attention.float()
+        _check_finite(0, scores.masked_fill(hypotheses.eq(pad), 0))
     nothing = hypotheses.eq(pad) | positions.eq(0)
     return AttentionWords.of(
         hypotheses.masked_fill(nothing, pad),
@@ -294,6 +327,20 @@ def check_extractor(model: object, layer: int | None = None, heads: Sequence[int
         raise IELError(f"{type(model).__name__} is not an encoder-decoder that can be an extractor")
     with attention_reader(model.decoder, layer, heads):
         pass
+
+
+def _check_finite(number: int, scores: Tensor) -> None:
+    """
+    Args:
+        number: of the batch
+        scores: ``(B, J)``, of the words that are kept, and of the step that ends a sentence
+
+    Raises:
+        NotFiniteError: some of them are NaN
+    """
+    finite = scores.isfinite().all(dim=1)
+    if not finite.all():
+        raise NotFiniteError(number, int(finite.int().argmin()))
 
 
 def _readable(model: FairseqEncoderDecoderModel, src_lengths: Tensor, is_word: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """fairseq 0.12 on today's torch: every patch with its reason.
 
-Nothing here changes what fairseq computes.
+Nothing here changes what fairseq computes, but for ``--diverse-beam-groups``, which it computes wrongly.
 """
 
 from __future__ import annotations
@@ -63,10 +63,11 @@ def let_safe_loader_read_fairseq() -> None:
 
 
 def explain_unreadable_checkpoints() -> None:
-    """Turn a checkpoint that cannot be read, or carries more than data, into one line.
+    """Turn a checkpoint that cannot be read, carries more than data, or whose weights are no numbers, into one line.
 
     ``torch.load`` answers a truncated file, a text file and a hostile pickle with different exceptions from deep
-    inside, one of which advises to turn the safe loader off.
+    inside, one of which advises to turn the safe loader off. With weights that are not finite fairseq decodes all the
+    same, and prints what comes out.
     """
     from fairseq import checkpoint_utils
 
@@ -82,6 +83,11 @@ def explain_unreadable_checkpoints() -> None:
             raise IELError(f"{path}: {_what_is_wrong_with_the_file(error)}") from error
         if not isinstance(state, dict) or "model" not in state:
             raise IELError(f"{path}: not a fairseq checkpoint (it holds no model)")
+        if broken := _first_that_is_not_finite(state["model"]):
+            raise IELError(
+                f"{path}: {broken} holds numbers that are not finite (NaN or infinity): its training went astray; "
+                f"take an earlier checkpoint"
+            )
         return state
 
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
@@ -139,6 +145,12 @@ def _in_one_line(path: str) -> Iterator[None]:
         if not isinstance(refused, OSError):
             raise
         raise not_written(path, refused) from error
+
+
+def _first_that_is_not_finite(weights: dict[str, Any]) -> str | None:
+    """The name of the first of *weights* that holds NaN or infinity; None: all are finite."""
+    tensors = ((name, weight) for name, weight in weights.items() if torch.is_tensor(weight))
+    return next((name for name, weight in tensors if not weight.isfinite().all()), None)
 
 
 def _what_is_wrong_with_the_file(error: Exception) -> str:
@@ -230,6 +242,26 @@ def let_a_restart_make_the_same_batches() -> None:
     FairseqTask.get_batch_iterator = get_batch_iterator
 
 
+def let_diverse_beams_decode_any_batch() -> None:
+    """Let ``--diverse-beam-groups`` find the sentences of a batch by their rows.
+
+    fairseq looks up what a sentence's groups have in common in a tensor with a row for each sentence of the batch, by
+    the number that the sentence has in the data set: an ``IndexError``, or the row of another sentence.
+    """
+    from fairseq.search import DiverseBeamSearch
+
+    search = DiverseBeamSearch.step
+
+    @functools.wraps(search)
+    def step(self, time, lprobs, scores, prev_output_tokens=None, original_batch_idxs=None):
+        if time == 0:
+            self.sentences = original_batch_idxs  # all of the batch; later without those that have ended
+        rows = original_batch_idxs.unsqueeze(1).eq(self.sentences).int().argmax(dim=1)
+        return search(self, time, lprobs, scores, prev_output_tokens, rows)
+
+    DiverseBeamSearch.step = step
+
+
 def print_our_errors_as_one_line() -> None:
     """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user.
 
@@ -265,4 +297,5 @@ def apply() -> None:
     let_ranks_without_gpu_gather()
     tell_tasks_that_a_round_begins()
     let_a_restart_make_the_same_batches()
+    let_diverse_beams_decode_any_batch()
     print_our_errors_as_one_line()

@@ -36,6 +36,8 @@ class CompleteLanguagePairDataset(CompleteBatches, LanguagePairDataset):
             eos=plain.eos,
             pad_to_multiple=plain.pad_to_multiple,
         )
+        if self.supports_prefetch:  # extraction reads in its own order, and fairseq's cached data have what was fetched
+            self.prefetch(range(len(self)))
 
 
 class AttnEnhancedDataset(CompleteLanguagePairDataset):

@@ -18,7 +18,7 @@ from fairseq.modules import BeamableMM
 from torch import Tensor, nn
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.transformer_steps import TransformerSteps, is_standard_transformer
+from iel_fairseq.transformer_steps import TransformerSteps, is_standard_transformer, nothing_or_nan
 
 
 class Cohort(Protocol):
@@ -57,7 +57,7 @@ class DecodingSteps(Protocol):
 
         Returns:
             the most probable target words, never padding, int64 ``(B)``; and for each cohort attention over its
-            source columns, ``(its sentences, its columns)``
+            source columns, ``(its sentences, its columns)``, NaN where the words' probabilities are not finite
         """
 
 
@@ -149,13 +149,14 @@ class FairseqSteps:
                 incremental_state=cohort.incremental_state,
                 **self._options,
             )
-            attention.append(self._read_attention(decoder_out)[:, -1])
             if getattr(self._model.decoder, "adaptive_softmax", None) is None:
                 scores = decoder_out[0][:, -1]  # the largest logit is the largest probability
             else:
                 scores = self._model.get_normalized_probs(decoder_out, log_probs=True, sample=None)[:, -1]
             scores[:, self._model.decoder.dictionary.pad()] = -torch.inf
-            found.append(scores.argmax(dim=1))
+            largest, words = scores.max(dim=1)
+            found.append(words)
+            attention.append(self._read_attention(decoder_out)[:, -1] + nothing_or_nan(largest))
         return torch.cat(found), attention
 
 

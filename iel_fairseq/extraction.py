@@ -23,6 +23,7 @@ from iel_fairseq.attention_words import (
     MAX_LEN_A,
     MAX_LEN_B,
     AttentionWords,
+    NotFiniteError,
     extract_attention_words,
     extract_from_batches,
     read_attention_words,
@@ -103,6 +104,9 @@ class DatasetExtraction:
 
         Yields:
             indices into the data set, and what was found for them, in their order
+
+        Raises:
+            NotFiniteError: the extractor's numbers for a sentence are not finite
         """
         model = self.extractor.model.to(self.device, self.dtype)
         lengths = np.asarray(self.dataset.src_sizes, dtype=np.int64)[sentences.start : sentences.stop]
@@ -163,36 +167,56 @@ class DatasetExtraction:
     def _read(
         self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[list[int], AttentionWords]]:
-        if self.beam > 1 or self.force_target or self.all_weights:
-            for batch in batches:
-                src_tokens = batch["net_input"]["src_tokens"]
-                hypotheses = self._given_hypotheses(model, batch)
-                words = read_attention_words(model, src_tokens, hypotheses, layer=self.layer, heads=self.heads)
-                yield batch["id"].tolist(), words
-            return
         indices: list[list[int]] = []
 
-        def sources() -> Iterator[torch.Tensor]:
+        def noted() -> Iterator[dict[str, Any]]:
             for batch in batches:
                 indices.append(batch["id"].tolist())
-                yield batch["net_input"]["src_tokens"]
+                yield batch
 
+        read = self._read_given if self.beam > 1 or self.force_target or self.all_weights else self._read_greedily
+        try:
+            for number, words in read(model, noted()):
+                yield indices[number], words
+        except NotFiniteError as error:
+            sentence = indices[error.batch][error.row] + 1
+            where = f"{self.extractor.path}, sentence {sentence:,} of {self.name}"
+            raise NotFiniteError(error.batch, error.row, where) from error
+
+    def _read_greedily(
+        self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[int, AttentionWords]]:
+        sources = (batch["net_input"]["src_tokens"] for batch in batches)
         at_once = self._thread_tokens - self._batch_tokens + 1
-        found = extract_from_batches(model, sources(), at_once=at_once, layer=self.layer, heads=self.heads)
-        for number, words in found:
-            yield indices[number], words
+        return extract_from_batches(model, sources, at_once=at_once, layer=self.layer, heads=self.heads)
+
+    def _read_given(
+        self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]
+    ) -> Iterator[tuple[int, AttentionWords]]:
+        for number, batch in enumerate(batches):
+            src_tokens = batch["net_input"]["src_tokens"]
+            hypotheses = self._given_hypotheses(model, batch)
+            try:
+                words = read_attention_words(model, src_tokens, hypotheses, layer=self.layer, heads=self.heads)
+            except NotFiniteError as error:
+                raise NotFiniteError(number, error.row) from error
+            yield number, words
 
     def _given_hypotheses(self, model: FairseqEncoderDecoderModel, batch: dict[str, Any]) -> torch.Tensor:
         """Hypotheses that are read when they are whole, without ``</s>``: int64 ``(B, J)``."""
+        src_tokens = batch["net_input"]["src_tokens"]
         if self.beam == 1 and not self.force_target:
-            src_tokens = batch["net_input"]["src_tokens"]
             return extract_attention_words(model, src_tokens, layer=self.layer, heads=self.heads).hypotheses
         dictionary = self.dataset.tgt_dict
         if self.force_target:
             return batch["target"].masked_fill(batch["target"].eq(dictionary.eos()), dictionary.pad())
         search = SequenceGenerator([model], dictionary, self.beam, max_len_a=MAX_LEN_A, max_len_b=MAX_LEN_B)
-        best = [found[0]["tokens"][:-1] for found in search.generate([model], batch)]
-        return data_utils.collate_tokens(best, dictionary.pad()).to(batch["net_input"]["src_tokens"])
+        try:
+            best = [found[0]["tokens"][:-1] for found in search.generate([model], batch)]
+        except AssertionError:  # how fairseq ends when no probability of a sentence is finite
+            extract_attention_words(model, src_tokens)  # says of which
+            raise
+        return data_utils.collate_tokens(best, dictionary.pad()).to(src_tokens)
 
     def positions(self, sentences: range) -> list[np.ndarray]:
         """For each of *sentences*, in their order, its attention positions, 1-based, int64 ``(J,)``."""

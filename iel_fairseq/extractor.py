@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from fairseq import checkpoint_utils, models, utils
 from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
@@ -114,7 +115,8 @@ def load_extractor(
     enhancement = Enhancement.from_task_state(state.get("task_state") or {})
     _check_languages(path, cfg, task)
     _check_dictionaries(path, cfg, task, state["model"], enhancement)
-    model = models.build_model(cfg.model, task, from_checkpoint=True)
+    with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
+        model = models.build_model(cfg.model, task, from_checkpoint=True)
     try:
         model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
     except RuntimeError as error:

@@ -155,21 +155,25 @@ class TransformerSteps:
             x = decoder.layer_norm(x)
         if decoder.project_out_dim is not None:
             x = decoder.project_out_dim(x)
-        return self._most_probable(x), [
-            (weights if self._heads is None else weights[:, self._heads]).mean(dim=1)[:, : cohort.columns]
-            for weights, cohort in zip(attention, cohorts, strict=True)
+        tokens, largest = self._most_probable(x)
+        unknown = nothing_or_nan(largest).split([len(cohort) for cohort in cohorts])
+        return tokens, [
+            (weights if self._heads is None else weights[:, self._heads]).mean(dim=1)[:, : cohort.columns] + nan
+            for weights, cohort, nan in zip(attention, cohorts, unknown, strict=True)
         ]
 
-    def _most_probable(self, x: Tensor) -> Tensor:
-        """The target word of the largest logit, never padding: int64 ``(B)``. *x* is ``(B, C)``."""
+    def _most_probable(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The target word of the largest logit, never padding, int64 ``(B)``, and that logit. *x* is ``(B, C)``."""
         projection = self._decoder.output_projection
-        found = []
+        found, largest = [], []
         for some in x.split(self._rows):
             out = None if self._logits is None else self._logits[: len(some)]
             logits = torch.mm(some, projection.weight.t(), out=out)
             logits[:, self._decoder.padding_idx] = -torch.inf
-            found.append(_argmax(logits))
-        return torch.cat(found)
+            tokens, highest = _argmax(logits)
+            found.append(tokens)
+            largest.append(highest)
+        return torch.cat(found), torch.cat(largest)
 
 
 class _LayerStep:
@@ -247,8 +251,16 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> tupl
     return torch.bmm(weights.to(values), values.flatten(0, 1)).view(size, -1), weights.view(size, heads, columns)
 
 
-def _argmax(scores: Tensor) -> Tensor:
-    """The first column with the largest score of each row: int64 ``(B)``. PyTorch's own is slow on long rows."""
+def nothing_or_nan(scores: Tensor) -> Tensor:
+    """0 where *scores*, ``(B)``, are finite, else NaN: ``(B, 1)``, to be added to what they decide about."""
+    return (scores - scores).unsqueeze(1)
+
+
+def _argmax(scores: Tensor) -> tuple[Tensor, Tensor]:
+    """The first column with the largest score of each row, int64 ``(B)``, and that score.
+
+    PyTorch's own is slow on long rows.
+    """
     columns = scores.size(1)
     block = 64
     whole = columns // block * block
@@ -256,6 +268,7 @@ def _argmax(scores: Tensor) -> Tensor:
     best = blocks.amax(dim=2)
     if whole < columns:
         best = torch.cat([best, scores[:, whole:].amax(dim=1, keepdim=True)], dim=1)
-    start = best.argmax(dim=1) * block
+    largest, start = best.max(dim=1)
+    start = start * block
     within = start.unsqueeze(1) + torch.arange(block, device=scores.device)
-    return start + scores.gather(1, within.clamp(max=columns - 1)).argmax(dim=1)
+    return start + scores.gather(1, within.clamp(max=columns - 1)).argmax(dim=1), largest

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import sacrebleu
+from fairseq import checkpoint_utils
 
 import iel_fairseq
 
@@ -130,6 +131,14 @@ def generate(data: Path, model: object, *arguments: object, fails: bool = False)
         *("--log-format", "none", *arguments),
         fails=fails,
     )
+
+
+def load(checkpoint: Path, data: Path):
+    """The model in a checkpoint, in eval mode, and its task, for the data folder *data*."""
+    models, _, task = checkpoint_utils.load_model_ensemble_and_task(
+        [str(checkpoint)], arg_overrides={"data": str(data)}
+    )
+    return models[0].eval(), task
 
 
 def lines(output: str, letter: str) -> dict[int, list[str]]:

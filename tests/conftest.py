@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import IEL, MODELS, PLAIN, preprocess, train
+from commands import IEL, MODELS, PLAIN, load, preprocess, train
 from filelock import FileLock
 from synthetic import make_pairs, write_pairs
+
+from iel_fairseq.attention_words import extract_attention_words
 
 # The models are tiny and the system tests start processes of their own: threads would only wait for each other.
 torch.set_num_threads(1)
@@ -95,3 +97,29 @@ def workspace(tmp_path_factory, worker_id) -> Path:
             make_workspace(folder)
             (folder / "made").touch()
     return folder
+
+
+@pytest.fixture(scope="session")
+def extracted(baseline, data):
+    """The first step by hand: for each test sentence, alone, the hypothesis and the attention positions."""
+    model, task = load(baseline, data)
+    found = []
+    for pair in known_pairs():
+        tokens = task.source_dictionary.encode_line(" ".join(pair.source), add_if_not_exist=False).long()
+        words = extract_attention_words(model, tokens.unsqueeze(0))
+        hypothesis = task.target_dictionary.string(words.hypotheses).split()
+        found.append((hypothesis, words.positions[0].tolist()))
+    return found
+
+
+@pytest.fixture(scope="session")
+def by_hand(extracted, data, tmp_path_factory) -> Path:
+    """x' of the test set as text, test.src beside the folder, binarised with the data's dictionaries."""
+    folder = tmp_path_factory.mktemp("by-hand")
+    with open(folder / "test.src", "w") as source, open(folder / "test.tgt", "w") as target:
+        for pair, (_, positions) in zip(known_pairs(), extracted, strict=True):
+            x = pair.source
+            source.write(" ".join(x + [x[position - 1] for position in positions]) + "\n")
+            target.write(" ".join(pair.target) + "\n")
+    dictionaries = ("--srcdict", data / "dict.src.txt", "--tgtdict", data / "dict.tgt.txt")
+    return preprocess(folder, folder / "bin", *dictionaries, splits=("test",))

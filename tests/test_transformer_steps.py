@@ -63,4 +63,6 @@ def test_argmax_is_the_first_of_the_largest(columns):
     generator = torch.Generator().manual_seed(columns)
     scores = torch.randint(-5, 5, (300, columns), generator=generator).float()  # full of ties
     scores[0] = -torch.inf
-    assert torch.equal(_argmax(scores), scores.argmax(dim=1))
+    found, largest = _argmax(scores)
+    assert torch.equal(found, scores.argmax(dim=1))
+    assert torch.equal(largest, scores.amax(dim=1))

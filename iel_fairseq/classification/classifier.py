@@ -65,6 +65,9 @@ class Classifier:
         Args:
             texts: sentences, or pairs as one text each
             appended: for each text the word at its end; None: there is none
+
+        Raises:
+            IELError: what it says of a text is not finite
         """
         inputs = list(zip(texts, appended or [None] * len(texts), strict=True))
         different = {text: row for row, text in enumerate(dict.fromkeys(inputs))}
@@ -73,6 +76,7 @@ class Classifier:
         found = np.empty((len(different), self.glue.outputs), dtype=np.float32)
         for rows, logits, _ in self._computed(encoded, attentions=False):
             found[rows] = self._as_scores(logits)
+        self._check_finite(plain, found)
         return found[[different[text] for text in inputs]]
 
     def predictions(self, scores: np.ndarray) -> np.ndarray:
@@ -83,7 +87,8 @@ class Classifier:
         """What ``[CLS]`` looks at in each of *texts*, in the order in which they end, with their row.
 
         Raises:
-            IELError: the model has no attention that can be read, or its first token is not ``[CLS]``
+            IELError: the model has no attention that can be read, its first token is not ``[CLS]``, or what it says of
+                a text, or looks at, is not finite
         """
         tokenizer = self.model.tokenizer
         firsts, seconds = split_pairs(texts)
@@ -101,6 +106,7 @@ class Classifier:
         with self._eager_attention():
             for rows, logits, weights in self._computed(encoded, attentions=True):
                 scores = self._as_scores(logits)
+                self._check_finite([texts[row] for row in rows], np.concatenate([scores, weights], axis=1))
                 for place, row in enumerate(rows):
                     spans = [
                         (s, *o) for s, o in zip(batch.sequence_ids(row), batch["offset_mapping"][row], strict=True)
@@ -109,6 +115,18 @@ class Classifier:
 
     def _as_scores(self, logits: Tensor) -> np.ndarray:
         return (logits if self.glue.regression else logits.softmax(-1)).cpu().numpy()
+
+    def _check_finite(self, texts: Sequence[str], numbers: np.ndarray) -> None:
+        """
+        Raises:
+            IELError: some of a text's *numbers*, ``(n, ...)``, are not finite
+        """
+        finite = np.isfinite(numbers).all(axis=1)
+        if not finite.all():
+            text = texts[int(finite.argmin())]
+            raise IELError(
+                f"{self.path}: what it says of {text!r} is not finite (NaN or infinity); take another checkpoint"
+            )
 
     @contextmanager
     def _eager_attention(self) -> Iterator[None]:

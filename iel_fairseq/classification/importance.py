@@ -16,6 +16,7 @@ from fairseq.logging import progress_bar
 from iel_fairseq.attention_store import SHARD_SENTENCES, AttentionStore
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.words import words_of
+from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,11 @@ class ImportanceExtraction:
         return (self.samples or self.explainer.samples) if self.explainer.samples else 0
 
     def explanations(self, sentences: range | None = None) -> list[Explanation]:
-        """For each text, or each of a range of them, in their order, its explanation; with a progress bar."""
+        """For each text, or each of a range of them, in their order, its explanation; with a progress bar.
+
+        Raises:
+            IELError: importance, or what the classifier says, is not finite
+        """
         sentences = range(len(self.texts)) if sentences is None else sentences
         texts = [self.texts[index] for index in sentences]
         bar = progress_bar.progress_bar(
@@ -114,6 +119,11 @@ class ImportanceExtraction:
         started = time.perf_counter()
         done = self.explainer.explain(self.classifier, texts, self._samples, self.seed)
         for _, (row, explanation) in zip(bar, done, strict=True):
+            if not np.isfinite(explanation.scores).all():
+                raise IELError(
+                    f"{self.classifier.path}, text {sentences[row] + 1:,} of {self.name}: importance by "
+                    f"{self.importance} is not finite (NaN or infinity); take another explainer"
+                )
             found[row] = explanation
         seconds = time.perf_counter() - started
         logger.info(

@@ -13,6 +13,7 @@ from fairseq.logging.meters import MetersDict
 
 from iel_fairseq.classification.glue import GlueTask
 from iel_fairseq.classification.metrics import METRICS, Metric
+from iel_fairseq.errors import IELError
 
 
 @register_criterion("glue", dataclass=FairseqDataclass)
@@ -37,6 +38,9 @@ class GlueCriterion(FairseqCriterion):
 
         Returns:
             the loss, the number of sentences, and what is to be logged
+
+        Raises:
+            IELError: while validating, the loss is not finite: metrics would take NaN for a class
         """
         logits = model(**sample["net_input"]).float()
         target = sample["target"]
@@ -47,6 +51,11 @@ class GlueCriterion(FairseqCriterion):
         else:
             predictions = logits.argmax(-1)
             loss = F.cross_entropy(logits, target.long(), reduction=reduction)
+        if not model.training and not loss.isfinite().all():
+            raise IELError(
+                "the validation loss is not finite (NaN or infinity), the training went astray; "
+                "train with a smaller --lr, or without --fp16"
+            )
         logged = {"loss": loss.detach(), "sample_size": len(target), "nsentences": len(target)}
         logged["ntokens"] = sample["ntokens"]
         if not model.training:

@@ -15,7 +15,7 @@ from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationTask
 
-from iel_fairseq.attention_words import extract_attention_words
+from iel_fairseq.attention_words import NotFiniteError, extract_attention_words
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
@@ -392,7 +392,12 @@ class AttnEnhancedTranslationTask(TranslationTask):
         if first is None:
             return sample, None
         src_tokens = sample["net_input"]["src_tokens"]
-        words = extract_attention_words(first, src_tokens, **self.reading())
+        try:
+            words = extract_attention_words(first, src_tokens, **self.reading())
+        except NotFiniteError as error:
+            number = int(sample["id"][error.row] if "id" in sample else error.row) + 1
+            extractor = "the model itself" if self._reads_itself else self._extractor_path()
+            raise NotFiniteError(0, error.row, f"{extractor}, sentence {number:,}") from error
         pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
         words = replace(words, positions=self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos))
         enhanced_sample, enhanced = enhance_batch(
@@ -402,6 +407,7 @@ class AttnEnhancedTranslationTask(TranslationTask):
             left_pad=self.cfg.left_pad_source,
             limit=self.limit,
             attn_positions=self.enhancement.attn_positions,
+            pad_to_multiple=self.cfg.required_seq_len_multiple,
         )
         cut = int(enhanced.cut.sum())
         if cut:

@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
-from commands import IEL, MODELS, PLAIN, USER_DIR, bleu, generate, lines, preprocess, run, train
+from commands import IEL, MODELS, PLAIN, USER_DIR, bleu, generate, lines, load, run, train
 from conftest import known_pairs
 from fairseq import checkpoint_utils
 from fairseq.models.fconv import FConvModel
 from fairseq.models.transformer import TransformerModel
 
-from iel_fairseq.attention_words import extract_attention_words
-
 REFERENCES = [pair.known()[1] for pair in known_pairs()]
 KINDS = ("words", "positions")
-
-
-def load(checkpoint: Path, data: Path):
-    models, _, task = checkpoint_utils.load_model_ensemble_and_task(
-        [str(checkpoint)], arg_overrides={"data": str(data)}
-    )
-    return models[0].eval(), task
-
-
-@pytest.fixture(scope="module")
-def extracted(baseline, data):
-    """The first step by hand: for each test sentence, alone, the hypothesis and the attention positions."""
-    model, task = load(baseline, data)
-    found = []
-    for pair in known_pairs():
-        tokens = task.source_dictionary.encode_line(" ".join(pair.source), add_if_not_exist=False).long()
-        words = extract_attention_words(model, tokens.unsqueeze(0))
-        hypothesis = task.target_dictionary.string(words.hypotheses).split()
-        found.append((hypothesis, words.positions[0].tolist()))
-    return found
-
-
-@pytest.fixture(scope="module")
-def by_hand(extracted, data, tmp_path_factory) -> Path:
-    """x' of the test set as text, binarised with the data's dictionaries."""
-    folder = tmp_path_factory.mktemp("by-hand")
-    with open(folder / "test.src", "w") as source, open(folder / "test.tgt", "w") as target:
-        for pair, (_, positions) in zip(known_pairs(), extracted, strict=True):
-            x = pair.source
-            source.write(" ".join(x + [x[position - 1] for position in positions]) + "\n")
-            target.write(" ".join(pair.target) + "\n")
-    dictionaries = ("--srcdict", data / "dict.src.txt", "--tgtdict", data / "dict.tgt.txt")
-    return preprocess(folder, folder / "bin", *dictionaries, splits=("test",))
 
 
 def test_baseline_learns_the_language(data, baseline):
