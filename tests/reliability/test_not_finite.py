@@ -114,9 +114,9 @@ def test_weights(data, trained, tmp_path, value):
     assert not (tmp_path / "store").exists()
     options = (*training(data, tmp_path / "save"), *IEL, *MODELS["transformer"], "--max-epoch", "1")
     for words in (("--finetune-from-model", str(path)), ("--restore-file", str(path))):
-        with pytest.raises(AssertionError, match=r"IELError: .*holds numbers that are not finite"):
+        with pytest.raises(AssertionError, match=r"iel_fairseq: error: .*holds numbers that are not finite"):
             run_forked("fairseq-train", [*options, *words], tmp_path)
-    with pytest.raises(AssertionError, match=r"IELError: .*holds numbers that are not finite"):
+    with pytest.raises(AssertionError, match=r"iel_fairseq: error: .*holds numbers that are not finite"):
         run_forked("fairseq-generate", [str(data), *PLAIN, "--cpu", "--path", str(path)], tmp_path)
 
 
