@@ -179,6 +179,26 @@ def let_ranks_share_a_checkpoint() -> None:
     distributed_utils._broadcast_object_slow = broadcast_object
 
 
+def let_ranks_connect_when_they_begin() -> None:
+    """Let a rank notice within a second that another one has ended.
+
+    It does when it waits for one that it is connected to. fairseq's group is connected when the validation data are
+    loaded, with all that extraction may take: one that is gone by then was waited for, for half an hour.
+    """
+    from fairseq.distributed import utils as distributed_utils
+
+    init = distributed_utils.distributed_init
+
+    @functools.wraps(init)
+    def distributed_init(cfg):
+        rank = init(cfg)
+        if torch.distributed.is_initialized():
+            distributed_utils.get_data_parallel_group()
+        return rank
+
+    distributed_utils.distributed_init = distributed_init
+
+
 def let_ranks_without_gpu_gather() -> None:
     """Let ranks on the CPU gather what cannot be summed, such as the predictions behind a rank correlation.
 
@@ -294,6 +314,7 @@ def apply() -> None:
     explain_unreadable_checkpoints()
     write_checkpoints_whole()
     let_ranks_share_a_checkpoint()
+    let_ranks_connect_when_they_begin()
     let_ranks_without_gpu_gather()
     tell_tasks_that_a_round_begins()
     let_a_restart_make_the_same_batches()

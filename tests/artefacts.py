@@ -13,8 +13,9 @@ import torch
 
 LOGS = ("preprocess.log", "lock")
 """Files that tell the time, or, the store's lock, nothing."""
-TIMES = ("metrics", "previous_training_time")
-"""What tells the time in a checkpoint; fairseq's metrics have speeds among them, and begin anew in a new process.
+OF_A_START = ("metrics", "previous_training_time", "distributed_init_method", "extractor_sha256")
+"""What differs in a checkpoint from start to start: the time, the speeds among fairseq's metrics, the port at which
+ranks meet, the SHA-256 of a round's extractor, which tells the time.
 
 Its ``optimizer_history`` has a new entry for each start; the last one counts.
 """
@@ -25,7 +26,7 @@ OF_AN_EXTRACTOR = re.compile(r"(?<=\.)[0-9a-f]{16}(?=/)|\"extractor_sha256\": \"
 def artefacts(folder: Path) -> set[tuple[str, str]]:
     """The name of each file below *folder*, and the SHA-256 of what is in it, byte for byte.
 
-    Of a checkpoint everything but :data:`TIMES`, one by one; of what fairseq-generate has written the lines of
+    Of a checkpoint everything but :data:`OF_A_START`, one by one; of what fairseq-generate has written the lines of
     sentences, without its log. What is temporary counts like all other files.
     """
     found = set()
@@ -57,7 +58,7 @@ def _values(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
         for name, item in value.items():
             if name == "optimizer_history":
                 item = item[-1:]
-            if name not in (*TIMES, "extractor_sha256"):
+            if name not in OF_A_START:
                 yield from _values(item, f"{key}/{name}")
     elif isinstance(value, torch.Tensor):
         numbers = hashlib.sha256(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes()).hexdigest()

@@ -75,7 +75,8 @@ def test_two_ranks_bootstrap_as_one_that_takes_both_their_batches(names, folder)
         torch.testing.assert_close(weight, one[name], rtol=0, atol=1e-4)
     again = json.loads((folder / "saved/bootstrapping.json").read_text())["rounds"]
     assert [each["changed"] for each in again] == [each["changed"] for each in rounds]
-    assert [list(each["scores"]) for each in again] == [list(each["scores"]) for each in rounds] == [["1"], ["2"]]
+    assert [list(each["scores"]) for each in again] == [list(each["scores"]) for each in rounds]
+    assert [list(each["scores"]) for each in rounds][:2] == [["1"], ["2"]]
 
 
 @pytest.mark.parametrize("name", ["fine-tuning", "bootstrapping"])
@@ -95,7 +96,7 @@ def test_when_a_rank_is_killed_the_other_says_so_and_both_go_on_when_started_aga
     assert other.wait(60) == 1, other.error[-3000:]
     assert time.monotonic() - killed < 60
     assert "Traceback" not in other.error
-    assert other.error.splitlines()[-1].startswith("iel_fairseq: error: another rank has ended, or cannot be reached")
+    assert "iel_fairseq: error: another rank has ended, or cannot be reached" in other.error.splitlines()[-1]
     finish_two_ranks(words, folder)
     found = artefacts(folder)
     assert found == expected, sorted(found ^ expected)[:20]
@@ -103,15 +104,22 @@ def test_when_a_rank_is_killed_the_other_says_so_and_both_go_on_when_started_aga
 
 def test_when_a_rank_is_killed_in_the_extraction_the_other_finishes_it_before_it_ends(names, folder):
     """What was extracted is kept: the next start reads it from the store."""
-    words = COMMANDS["fine-tuning"].arguments({**names, "translation": names["translation"]})
-    words = [names["many"], *words[1:], "--disable-validation", "--max-tokens", "8000", "--max-update", "3"]
+    words = [
+        names["many"],
+        *COMMANDS["fine-tuning"].arguments(names)[1:],
+        "--disable-validation",
+        "--max-tokens",
+        "8000",
+        "--max-update",
+        "3",
+    ]
     ranks = start_two_ranks(words, folder)
     shards = folder / "stores"
     while not list(shards.glob("*/shards/*.npz")):
         assert ranks[0].wait(0.05) is None, ranks[0].error[-3000:]
     ranks[1].kill()
     assert ranks[0].wait(300) == 1, ranks[0].error[-3000:]
-    assert ranks[0].error.splitlines()[-1].startswith("iel_fairseq: error: another rank has ended")
+    assert "iel_fairseq: error: another rank has ended" in ranks[0].error.splitlines()[-1]
     assert list(shards.glob("*/manifest.json"))
     alone = folder / "alone"
     alone.mkdir()
@@ -128,7 +136,7 @@ def test_of_four_that_extract_together_one_is_killed(names, folder, shares):
     words = COMMANDS["iel extract"].arguments(names)
     share = [["--num-shards", "4", "--shard-id", str(number)] if shares else [] for number in range(4)]
     four = [ForkedCommand("iel", [*words, *each], folder) for each in share]
-    while "begins" not in four[0].error and not list(folder.glob("stores/*/shards")):
+    while not list(folder.glob("stores/*/shards")):
         assert four[0].wait(0.01) is None, four[0].error
     time.sleep(0.3)
     four[0].kill()
