@@ -9,8 +9,6 @@ import argparse
 import functools
 import importlib
 import os
-import pickle
-import re
 import sys
 from collections import defaultdict
 from types import TracebackType
@@ -22,6 +20,7 @@ from numpy._core import multiarray
 from omegaconf import AnyNode, DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 
+from iel_fairseq.checkpoint_safety import check_parts, check_sums, in_one_line, value_of, what_is_wrong
 from iel_fairseq.errors import IELError
 
 
@@ -61,7 +60,7 @@ def explain_unreadable_checkpoints() -> None:
     """Turn a checkpoint that cannot be read, or carries more than data, into one line.
 
     ``torch.load`` answers a truncated file, a text file and a hostile pickle with different exceptions from deep
-    inside, one of which advises to turn the safe loader off.
+    inside, one of which advises to turn the safe loader off; flipped bits in the weights it does not see at all.
     """
     from fairseq import checkpoint_utils
 
@@ -72,20 +71,52 @@ def explain_unreadable_checkpoints() -> None:
         if not os.path.isfile(path):
             raise IELError(f"{path}: no such checkpoint file")
         try:
+            check_sums(path)
             state = load(path, *args, **kwargs)
-        except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
-            raise IELError(f"{path}: {_what_is_wrong_with_the_file(error)}") from error
-        if not isinstance(state, dict) or "model" not in state:
-            raise IELError(f"{path}: not a fairseq checkpoint (it holds no model)")
+        except Exception as error:  # a damaged pickle can raise anything
+            raise IELError(f"{path}: {what_is_wrong(error)}") from error
+        try:
+            check_parts(state)
+        except ValueError as error:
+            raise IELError(f"{path}: not a fairseq checkpoint ({error})") from error
         return state
 
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
 
 
-def _what_is_wrong_with_the_file(error: Exception) -> str:
-    if carried := re.search(r"GLOBAL ([\w.]+)|but got <class '([\w.]+)'>", str(error)):
-        return f"refused: it carries {carried[1] or carried[2]}, which is no weight or setting; nothing in it was run"
-    return f"not a readable fairseq checkpoint, perhaps cut short ({type(error).__name__})"
+def explain_unusable_checkpoints() -> None:
+    """Turn a checkpoint whose parts do not fit each other, or the training, into one line.
+
+    fairseq builds a model of a checkpoint's settings and finds out only then what they are; why weights do not fit a
+    training it hides.
+    """
+    from fairseq import checkpoint_utils
+    from fairseq.trainer import Trainer
+
+    load_model, go_on = checkpoint_utils.load_model_ensemble_and_task, Trainer.load_checkpoint
+
+    @functools.wraps(load_model)
+    def load_model_ensemble_and_task(filenames, *args, **kwargs):
+        with in_one_line(", ".join(filenames), "no model can be made of its settings and weights"):
+            return load_model(filenames, *args, **kwargs)
+
+    @functools.wraps(go_on)
+    def load_checkpoint(trainer, filename, *args, **kwargs):
+        with in_one_line(filename, "the training cannot go on from it; its model must be that of the options"):
+            return go_on(trainer, filename, *args, **kwargs)
+
+    checkpoint_utils.load_model_ensemble_and_task = load_model_ensemble_and_task
+    Trainer.load_checkpoint = load_checkpoint
+
+
+def run_no_settings() -> None:
+    """Read settings such as ``[(512, 3)] * 9`` without ``eval``, which fairseq calls on those of checkpoints as well.
+
+    The layers of a ConvS2S in a file from somewhere could be any program.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("fairseq."):
+            vars(module)["eval"] = value_of
 
 
 def let_ranks_share_a_checkpoint() -> None:
@@ -164,6 +195,8 @@ def apply() -> None:
     hide_broken_torchaudio()
     let_safe_loader_read_fairseq()
     explain_unreadable_checkpoints()
+    explain_unusable_checkpoints()
+    run_no_settings()
     let_ranks_share_a_checkpoint()
     let_ranks_without_gpu_gather()
     tell_tasks_that_a_round_begins()

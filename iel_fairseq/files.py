@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO
+
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+"""What reading a file, packed or not, can raise."""
 
 
 @contextmanager

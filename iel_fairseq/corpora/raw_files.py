@@ -12,7 +12,6 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +19,13 @@ from typing import IO
 
 from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256, whole_file
+from iel_fairseq.files import UNREADABLE, file_sha256, whole_file
 from iel_fairseq.preparation.parallel_text import text_file
 
 logger = logging.getLogger(__name__)
+
+NO_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, RuntimeError)  # the last: encrypted, or packed in an unknown way
+"""What reading a damaged archive raises beside :data:`~iel_fairseq.files.UNREADABLE`."""
 
 BLOCK = 1 << 20
 ATTEMPTS = 5
@@ -99,7 +101,7 @@ def _unpack(archive: str, name: str, path: str) -> None:
     try:
         with _member(archive, name) as member, whole_file(path, "wb") as file:
             shutil.copyfileobj(member, file, BLOCK)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except (*UNREADABLE, *NO_ARCHIVE, KeyError) as error:
         raise IELError(f"{archive}: {name} cannot be unpacked ({error}); remove the file, and start again") from error
 
 

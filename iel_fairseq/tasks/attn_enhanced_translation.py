@@ -15,19 +15,19 @@ from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks import register_task
 from fairseq.tasks.translation import TranslationTask
 
-from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.attention_words import extract_attention_words
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.enhanced_source import enhance_batch, is_enhanced
-from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint
+from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint, read_dictionary
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import Extractor, check_that_it_is_the_one, check_that_it_is_there, load_extractor
 from iel_fairseq.noise import Noise
 from iel_fairseq.source_positions import accept_source_positions
+from iel_fairseq.store_files import AttentionPositions
 from iel_fairseq.two_passes import FirstPass, max_len_from, point_into_plain_source
 
 logger = logging.getLogger(__name__)
@@ -81,6 +81,15 @@ class AttnEnhancedTranslationTask(TranslationTask):
             if language is not None and not os.path.isfile(file):
                 raise IELError(f"{file}: no such dictionary; check --source-lang, --target-lang and the data folder")
         return super().setup_task(cfg, **kwargs)
+
+    @classmethod
+    def load_dictionary(cls, filename):
+        """Called by fairseq for each language.
+
+        Raises:
+            IELError: it cannot be read, or is none
+        """
+        return read_dictionary(filename)
 
     # --- the extractor -----------------------------------------------------------------------------------------
 
