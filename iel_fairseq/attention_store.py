@@ -25,7 +25,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import IO
 
 import numpy as np
@@ -37,6 +37,7 @@ from torch.utils.data import Dataset
 from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
+from iel_fairseq.json_data import checked
 from iel_fairseq.store_files import DAMAGED, FILES, AttentionPositions, crc32, open_positions, read_manifest
 
 logger = logging.getLogger(__name__)
@@ -312,6 +313,16 @@ class StoredPositions(Sequence[np.ndarray]):
         return self.positions[range(len(self))[operator.index(index)]].numpy()
 
 
+@dataclass(frozen=True)
+class _Extracted:
+    """What a manifest says of the extraction; see :class:`StoredPositions`."""
+
+    extractor_sha256: str
+    layer: int | None
+    heads: list[int] | None
+    precision: str
+
+
 def read_attention_positions(folder: str | os.PathLike[str]) -> StoredPositions:
     """The attention positions that a training, or ``iel extract``, has stored (paper, Algorithm 1).
 
@@ -332,7 +343,7 @@ def read_attention_positions(folder: str | os.PathLike[str]) -> StoredPositions:
         return StoredPositions(
             path,
             split=os.path.basename(path).removeprefix("attention_positions.").rpartition(".")[0],
-            **{name: manifest[name] for name in ("extractor_sha256", "layer", "heads", "precision")},
+            **asdict(checked({each.name: manifest[each.name] for each in fields(_Extracted)}, _Extracted)),
             sizes=np.asarray(positions.sizes),
             positions=positions,
         )

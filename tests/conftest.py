@@ -26,6 +26,16 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Say how many damaged or generated inputs were tried, where tests have recorded it."""
+    passed = terminalreporter.getreports("passed")
+    tried = {each.nodeid: count for each in passed for name, count in each.user_properties if name == "inputs"}
+    if tried:
+        terminalreporter.write_sep("-", f"{sum(tried.values()):,} inputs tried")
+        for test, count in sorted(tried.items()):
+            terminalreporter.write_line(f"{count:7,} {test}")
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory) -> Path:
     """Text of the synthetic language pair: train, valid, test (100 sentences, as in known_pairs)."""

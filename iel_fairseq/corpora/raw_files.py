@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import shutil
@@ -99,7 +100,7 @@ class RawFiles:
 def _unpack(archive: str, name: str, path: str) -> None:
     logger.info(f"{archive}: unpacking {name}")
     try:
-        with _member(archive, name) as member, whole_file(path, "wb") as file:
+        with whole_file(path, "wb") as file, _member(archive, name) as member:
             shutil.copyfileobj(member, file, BLOCK)
     except (*UNREADABLE, *NO_ARCHIVE, KeyError) as error:
         raise IELError(f"{archive}: {name} cannot be unpacked ({error}); remove the file, and start again") from error
@@ -111,11 +112,13 @@ def _member(archive: str, name: str) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(archive) as files, files.open(name) as member:
             yield member
         return
-    with tarfile.open(archive) as members:
+    with gzip.open(archive) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as members:
         for found in members:
             # ./NAME in some archives, NAME in others
-            if os.path.normpath(found.name) == name and (packed := members.extractfile(found)) is not None:
-                yield packed
+            if os.path.normpath(found.name) == name and (member := members.extractfile(found)) is not None:
+                yield member
+                while unpacked.read(BLOCK):  # at its end there is a checksum
+                    pass
                 return
         raise KeyError(f"no {name} in it")
 
