@@ -22,6 +22,10 @@ LONGEST = 1000
 """Items of a list, or characters, in a setting; a convolution has one item for each layer."""
 
 
+class UnsafeSettingError(IELError):
+    """A setting that would be run as a program."""
+
+
 def check_sums(path: str) -> None:
     """Compare each record of a checkpoint with its CRC-32, which torch writes, and does not look at.
 
@@ -75,6 +79,8 @@ def in_one_line(path: str, what: str) -> Iterator[None]:
     """
     try:
         yield
+    except UnsafeSettingError as error:
+        raise IELError(f"{path}: {error}") from error
     except IELError:
         raise
     except Exception as error:  # a setting that is something else can raise anything anywhere
@@ -91,7 +97,7 @@ def value_of(text: Any) -> Any:
 
     Raises:
         TypeError: not a text, which fairseq relies on
-        IELError: it is something else
+        UnsafeSettingError: it is something else
     """
     if not isinstance(text, str):
         raise TypeError(f"eval() arg 1 must be a string, not {type(text).__name__}")
@@ -100,12 +106,12 @@ def value_of(text: Any) -> Any:
             raise ValueError
         return _value_of(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError) as error:
-        raise IELError(
+        raise UnsafeSettingError(
             f"{text[:80]!r}: refused; a setting is numbers, lists, or sums and products of these, and is not run"
         ) from error
 
 
-def _value_of(node: ast.expr) -> Any:
+def _value_of(node: ast.expr | None) -> Any:
     match node:
         case ast.Constant(value=value):
             return value
@@ -114,7 +120,7 @@ def _value_of(node: ast.expr) -> Any:
         case ast.List(elts=items):
             return list(map(_value_of, items))
         case ast.Dict(keys=keys, values=values):
-            return {_value_of(key): _value_of(value) for key, value in zip(keys, values, strict=True) if key}
+            return {_value_of(key): _value_of(value) for key, value in zip(keys, values, strict=True)}
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             return -_value_of(operand)
         case ast.BinOp(left=left, op=ast.Add(), right=right):

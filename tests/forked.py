@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
@@ -27,13 +28,22 @@ def run_forked(program: str, words: Sequence[str], cwd: Path, stdin: str = "") -
     Returns:
         its standard output, and its standard error; it must have ended well
     """
+    return _run(_SERVER, program, words, cwd, stdin, status=0)
+
+
+def run_to_its_error(program: str, words: Sequence[str], cwd: Path) -> str:
+    """Run a command that must end with exit status 1, forked from this very process; its standard error."""
+    return _run(multiprocessing.get_context("fork"), program, words, cwd, "", status=1)[1]
+
+
+def _run(context: Any, program: str, words: Sequence[str], cwd: Path, stdin: str, status: int) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as streams:
         Path(streams, "stdin").write_text(stdin)
-        process = _SERVER.Process(target=_command, args=(program, list(words), str(cwd), streams))
+        process = context.Process(target=_command, args=(program, list(words), str(cwd), streams))
         process.start()
         process.join(300)
         output, error = (Path(streams, name).read_text() for name in ("stdout", "stderr"))
-    assert process.exitcode == 0, f"{program} {' '.join(words)}\n{output[-2000:]}\n{error[-4000:]}"
+    assert process.exitcode == status, f"{program} {' '.join(words)}\n{output[-2000:]}\n{error[-4000:]}"
     return output, error
 
 
@@ -49,9 +59,13 @@ def _command(program: str, words: list[str], cwd: str, streams: str) -> None:
     import torch
 
     torch.set_num_threads(1)
-    if program == "python":
-        exec(compile(words[1], "a document", "exec"), {"__name__": "__main__"})
-    elif program == "iel":
-        import_module("iel_fairseq.cli").main()
-    else:
-        import_module(f"fairseq_cli.{program.removeprefix('fairseq-')}").cli_main()
+    try:
+        if program == "python":
+            exec(compile(words[1], "a document", "exec"), {"__name__": "__main__"})
+        elif program == "iel":
+            import_module("iel_fairseq.cli").main()
+        else:
+            import_module(f"fairseq_cli.{program.removeprefix('fairseq-')}").cli_main()
+    except Exception:  # multiprocessing prints them in its own way
+        sys.excepthook(*sys.exc_info())
+        sys.exit(1)

@@ -154,7 +154,9 @@ def read_damaged(
             refusal = str(error)
         except Exception as error:
             raise AssertionError(f"{type(error).__name__} for {mutant[:500]!r}") from error
-        assert refusal is None or (len(refusal.splitlines()) == 1 and (names or path.name) in refusal), refusal
+        if refusal is not None:
+            assert len(refusal.splitlines()) == 1, refusal
+            assert (path.name if names is None else names) in refusal, refusal
         assert time.process_time() - started < SECONDS, mutant[:500]
     path.write_bytes(whole)
     return tried, accepted
