@@ -8,6 +8,7 @@ import pytest
 import torch
 from commands import IEL, MODELS, PLAIN, preprocess, train
 from filelock import FileLock
+from hypothesis import settings
 from synthetic import make_pairs, write_pairs
 
 # The models are tiny and the system tests start processes of their own: threads would only wait for each other.
@@ -16,6 +17,13 @@ torch.set_num_threads(1)
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes as well")
+
+
+def pytest_configure(config):
+    """Properties are tried on the same examples each time; on many in a slow run."""
+    settings.register_profile("default", max_examples=20, derandomize=True, deadline=None, database=None)
+    settings.register_profile("slow", settings.get_profile("default"), max_examples=2000)
+    settings.load_profile("slow" if config.getoption("--slow") else "default")
 
 
 def pytest_collection_modifyitems(config, items):
