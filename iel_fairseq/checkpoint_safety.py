@@ -84,7 +84,8 @@ def in_one_line(path: str, what: str) -> Iterator[None]:
     except IELError:
         raise
     except Exception as error:  # a setting that is something else can raise anything anywhere
-        cause = error.__context__ or error  # fairseq hides why weights do not fit
+        # fairseq hides why weights do not fit behind an Exception
+        cause = error.__context__ if type(error) is Exception and error.__context__ else error
         line = next((line for line in str(cause).splitlines() if line.strip()), "")
         raise IELError(f"{path}: {what} ({type(cause).__name__}: {line.strip()})") from error
 

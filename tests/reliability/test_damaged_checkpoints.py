@@ -19,8 +19,9 @@ from iel_fairseq.checkpoint_safety import value_of
 from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.pretrained import Pretrained
+from iel_fairseq.cli import main
 from iel_fairseq.config import AttnEnhancedTranslationConfig
-from iel_fairseq.enhancement import KEY, Enhancement
+from iel_fairseq.enhancement import KEY
 from iel_fairseq.errors import IELError
 from iel_fairseq.extractor import load_extractor
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
@@ -245,4 +246,15 @@ def test_a_checkpoint_of_the_other_half(data, classifier, tmp_path):
     torch.save(checkpoint_of(data), tmp_path / "model.pt")
     with pytest.raises(IELError, match=r"model\.pt: not a checkpoint of the task importance_enhanced_classification"):
         load_classifier(str(tmp_path / "model.pt"), CPU)
-    assert Enhancement.from_task_state({KEY: {}}) == Enhancement()
+    with pytest.raises(IELError, match=r"model\.pt: not a checkpoint of the task importance_enhanced_classification"):
+        main(["predict", "GLUE", "--path", str(tmp_path / "model.pt"), "--cpu"])
+    save_classifier(tmp_path / "model.pt", classifier, classifier.model.pretrained)
+    with pytest.raises(IELError, match=r"model\.pt: not trained on attention words"):
+        main(["translate", "text", "--path", str(tmp_path / "model.pt"), "--cpu"])
+
+
+@pytest.mark.parametrize("memory", [5, {"attn_heads": "x"}, {"extractor": 1}, {"unknown": 1}])
+def test_a_damaged_memory_for_translation(data, tmp_path, memory):
+    torch.save({**checkpoint_of(data), "task_state": {KEY: memory}}, tmp_path / "model.pt")
+    with pytest.raises(IELError, match=r"model\.pt: damaged \(ValueError: "):
+        main(["translate", "text", "--path", str(tmp_path / "model.pt"), "--cpu"])

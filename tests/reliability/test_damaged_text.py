@@ -28,6 +28,7 @@ from iel_fairseq.preparation.moses_text import count_cases, write_truecaser
 from iel_fairseq.preparation.parallel_text import numbered_lines
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
 from iel_fairseq.preparation.raw_text import text_of
+from iel_fairseq.reports.runs import System
 
 SENTENCES = [f"la phrase numéro {number}\n" for number in range(30)]
 TEXT = "".join(SENTENCES).encode()
@@ -62,6 +63,16 @@ def tatoeba(path: Path) -> dict:
     return split_by_english(str(path))
 
 
+LOG = """INFO | train: sentences 1 to 8,192 of 29,000 read in 12.5 s (655 sentences/s)
+INFO | valid on 'valid' subset | loss 3.5 | nll_loss 2.1 | num_updates 500
+INFO | valid on 'valid' subset | loss 3.25 | nll_loss 1.9 | num_updates 1000
+"""
+
+
+def log_of(system: System) -> tuple:
+    return system.extraction_seconds, system.curve()
+
+
 NAACL = "1 1 1 S\n1 2 2 P\n3 1 1 S 0.5\n"
 PHARAOH = "0-0 1p1\n\n2-1 0?3\n"
 FOUND = "0-0\n1-1 1-2\n2-1\n"
@@ -88,6 +99,11 @@ FILES: dict[str, Callable[[Path], tuple[Path, Callable[[], object]]]] = {
     "tatoeba": lambda folder: (
         put(folder / "fra.txt", "Hi.\tSalut.\tCC\nRun!\tCours !\n"),
         lambda: tatoeba(folder / "fra.txt"),
+    ),
+    "train.log": lambda folder: (put(folder / "train.log", LOG), lambda: log_of(System("baseline", folder))),
+    "translations": lambda folder: (
+        put(folder / "test.fr", TEXT.decode()),
+        lambda: System("baseline", folder).translations("test", "fr"),
     ),
     "dictionary": lambda folder: (
         put(folder / "dict.fr.txt", "a 5\nb 4\nc 3 #fairseq:overwrite\n"),
