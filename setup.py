@@ -31,6 +31,7 @@ setup(
         "matplotlib>=3.8,<4",
         "numpy>=2,<3",
         "packaging>=23,<27",
+        "pydantic>=2.12,<3",
         "torch>=2.6,<2.14",
         "sacrebleu>=2.4,<3",
         "sacremoses>=0.1.1,<0.3",
@@ -44,6 +45,7 @@ setup(
         "dev": [
             *SERVE,
             "filelock>=3,<5",
+            "hypothesis>=6.100,<7",
             "mypy>=1.13,<3",
             "pytest>=8,<10",
             "pytest-xdist>=3.6,<4",

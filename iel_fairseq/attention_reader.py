@@ -16,7 +16,6 @@ from iel_fairseq.extractor import (
     check_that_it_is_the_one,
     check_that_it_is_there,
     load_extractor,
-    settings_of,
 )
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
@@ -62,7 +61,7 @@ class AttentionReader:
         """
         state = checkpoint_utils.load_checkpoint_to_cpu(path)
         trained = Enhancement.from_task_state(state.get("task_state") or {})
-        cfg = settings_of(state).task
+        cfg = state["cfg"].task
         folder = data or utils.split_paths(cfg.data)[0]
         if not os.path.isdir(folder):
             raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")

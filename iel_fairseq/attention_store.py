@@ -23,21 +23,22 @@ import operator
 import os
 import shutil
 import time
-import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import IO, Any, TypeAlias
+from dataclasses import asdict, dataclass, field, fields
+from typing import IO
 
 import numpy as np
 import torch
-from fairseq.data import LanguagePairDataset, ListDataset
+from fairseq.data import LanguagePairDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from torch.utils.data import Dataset
 
 from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
+from iel_fairseq.json_data import checked
+from iel_fairseq.store_files import DAMAGED, FILES, AttentionPositions, crc32, open_positions, read_manifest
 
 logger = logging.getLogger(__name__)
 
@@ -47,12 +48,9 @@ SHARD_SENTENCES = 8192
 """What a killed extraction loses at most."""
 
 BLOCK = 1 << 20
-"""Tokens, or bytes, that are read at once."""
+"""Tokens that are read at once."""
 
 Extract = Callable[[range], list[np.ndarray]]
-
-AttentionPositions: TypeAlias = MMapIndexedDataset | ListDataset
-"""For each sentence its attention positions, int64 ``(J,)``, 1-based; ``sizes`` holds their numbers."""
 
 
 def shards_of(count: int, shard_sentences: int = SHARD_SENTENCES) -> list[range]:
@@ -139,14 +137,14 @@ class AttentionStore:
         if not os.path.exists(self._file("manifest.json")):
             return None
         try:
-            manifest = _read_manifest(self.path)
+            manifest = read_manifest(self.path)
             for name, asked in self.request.items():
                 if manifest[name] != asked:
                     raise IELError(
                         f"{self.path}: this store's {name} is {manifest[name]}, not {asked}; remove the folder, "
                         f"and the {self.content} are extracted again"
                     )
-            return _open_positions(self.path, manifest)
+            return open_positions(self.path, manifest)
         except DAMAGED:
             logger.warning(f"{self.path}: damaged; the {self.content} are extracted again")
             return None
@@ -238,7 +236,9 @@ class AttentionStore:
         try:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as stored:
                 sizes, positions = stored["sizes"], stored["positions"]
-            if (len(sizes), sizes.sum()) != (len(self.shards[shard]), len(positions)):
+            if (sizes.dtype, positions.dtype) != (np.int32, np.dtype(self.request["dtype"])):
+                raise ValueError("numbers of another kind")
+            if (sizes.shape, positions.shape) != ((len(self.shards[shard]),), (sizes.sum(),)) or (sizes < 0).any():
                 raise ValueError("not the shard of these sentences")
         except Exception as error:  # numpy and zipfile raise many kinds
             raise IELError(f"{path}: damaged") from error
@@ -261,13 +261,13 @@ class AttentionStore:
         sizes = np.concatenate(all_sizes)
         with MMapIndexedDataset.Index.writer(self._file("positions.idx.part"), dtype.type) as index:
             index.write(sizes.tolist())  # as Python's integers, for whose sum fairseq has room
-        for name in ("positions.bin", "positions.idx"):  # new files: somebody may have mapped the old ones
+        for name in FILES:  # new files: somebody may have mapped the old ones
             os.replace(self._file(f"{name}.part"), self._file(name))
         manifest = {
             **self.request,
             "words": int(sizes.sum()),
             "sentences_without_words": int((sizes == 0).sum()),
-            "crc32": {name: _crc32(self._file(name)) for name in ("positions.bin", "positions.idx")},
+            "crc32": {name: crc32(self._file(name)) for name in FILES},
         }
         with whole_file(self._file("manifest.json")) as file:
             json.dump(manifest, file, indent=2)
@@ -278,25 +278,6 @@ class AttentionStore:
 
     def _shard_file(self, shard: int) -> str:
         return self._file(os.path.join("shards", f"{shard:05}.npz"))
-
-
-DAMAGED = (ValueError, KeyError, TypeError, FileNotFoundError)
-"""What reading a damaged store raises."""
-
-
-def _read_manifest(store: str) -> dict[str, Any]:
-    with open(os.path.join(store, "manifest.json"), encoding="utf-8") as file:
-        return json.load(file)
-
-
-def _open_positions(store: str, manifest: dict[str, Any]) -> AttentionPositions:
-    """The positions in the folder *store*, once they are as the manifest has them."""
-    if any(_crc32(os.path.join(store, name)) != checksum for name, checksum in manifest["crc32"].items()):
-        raise ValueError("checksum")
-    if manifest["words"] == 0:  # an empty file cannot be mapped
-        nothing = torch.empty(0, dtype=torch.int64)
-        return ListDataset([nothing] * manifest["sentences"], np.zeros(manifest["sentences"], dtype=np.int32))
-    return MMapIndexedDataset(os.path.join(store, "positions"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,6 +313,16 @@ class StoredPositions(Sequence[np.ndarray]):
         return self.positions[range(len(self))[operator.index(index)]].numpy()
 
 
+@dataclass(frozen=True)
+class _Extracted:
+    """What a manifest says of the extraction; see :class:`StoredPositions`."""
+
+    extractor_sha256: str
+    layer: int | None
+    heads: list[int] | None
+    precision: str
+
+
 def read_attention_positions(folder: str | os.PathLike[str]) -> StoredPositions:
     """The attention positions that a training, or ``iel extract``, has stored (paper, Algorithm 1).
 
@@ -347,12 +338,12 @@ def read_attention_positions(folder: str | os.PathLike[str]) -> StoredPositions:
     """
     path = _only_store(os.fspath(folder))
     try:
-        manifest = _read_manifest(path)
-        positions = _open_positions(path, manifest)
+        manifest = read_manifest(path)
+        positions = open_positions(path, manifest)
         return StoredPositions(
             path,
             split=os.path.basename(path).removeprefix("attention_positions.").rpartition(".")[0],
-            **{name: manifest[name] for name in ("extractor_sha256", "layer", "heads", "precision")},
+            **asdict(checked({each.name: manifest[each.name] for each in fields(_Extracted)}, _Extracted)),
             sizes=np.asarray(positions.sizes),
             positions=positions,
         )
@@ -387,11 +378,3 @@ def _locked(lock: IO, byte: int) -> Iterator[bool]:
         yield True
     finally:
         fcntl.lockf(lock, fcntl.LOCK_UN, 1, byte)
-
-
-def _crc32(path: str) -> int:
-    checksum = 0
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            checksum = zlib.crc32(block, checksum)
-    return checksum

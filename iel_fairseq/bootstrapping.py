@@ -16,7 +16,6 @@ import math
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 import torch.distributed
@@ -24,11 +23,12 @@ from fairseq import checkpoint_utils
 from fairseq.data.iterators import EpochBatchIterating
 from fairseq.file_io import PathManager
 
-from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.json_data import read_json
+from iel_fairseq.store_files import AttentionPositions
 
 logger = logging.getLogger(__name__)
 
@@ -90,12 +90,23 @@ class Record:
             IELError: it cannot be read, or is damaged
         """
         try:
-            values = json.loads(Path(path).read_text(encoding="utf-8"))
-            return cls(**{**values, "rounds": [Round(**each) for each in values["rounds"]]})
+            record = read_json(path, cls)
+            record._check()
         except OSError as error:
             raise IELError(f"{path}: cannot be read ({error.strerror})") from error
-        except (ValueError, TypeError, KeyError) as error:
+        except ValueError as error:
             raise IELError(f"{path}: no record of bootstrapping, or a damaged one ({error})") from error
+        return record
+
+    def _check(self) -> None:
+        """Raise ValueError unless the rounds follow each other, and have a loss for each score."""
+        epoch = 0
+        for number, each in enumerate(self.rounds, start=1):
+            if each.number != number or each.first_epoch <= epoch:
+                raise ValueError(f"round {each.number} from epoch {each.first_epoch} is not in its place")
+            epoch = each.first_epoch
+            if each.scores.keys() != each.losses.keys() or not all(map(str.isdecimal, each.scores)):
+                raise ValueError(f"scores and losses of round {number} are not of the same epochs")
 
 
 class Bootstrapping:

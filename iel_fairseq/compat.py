@@ -10,8 +10,6 @@ import errno
 import functools
 import importlib
 import os
-import pickle
-import re
 import shutil
 import sys
 from collections import defaultdict
@@ -26,6 +24,14 @@ from numpy._core import multiarray
 from omegaconf import AnyNode, DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 
+from iel_fairseq.checkpoint_safety import (
+    check_parts,
+    check_sums,
+    first_that_is_not_finite,
+    in_one_line,
+    value_of,
+    what_is_wrong,
+)
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import discard_standard_output, not_written, whole_file
 
@@ -66,8 +72,8 @@ def explain_unreadable_checkpoints() -> None:
     """Turn a checkpoint that cannot be read, carries more than data, or whose weights are no numbers, into one line.
 
     ``torch.load`` answers a truncated file, a text file and a hostile pickle with different exceptions from deep
-    inside, one of which advises to turn the safe loader off. With weights that are not finite fairseq decodes all the
-    same, and prints what comes out.
+    inside, one of which advises to turn the safe loader off; flipped bits in the weights it does not see at all. With
+    weights that are not finite fairseq decodes all the same, and prints what comes out.
     """
     from fairseq import checkpoint_utils
 
@@ -78,12 +84,15 @@ def explain_unreadable_checkpoints() -> None:
         if not os.path.isfile(path):
             raise IELError(f"{path}: no such checkpoint file")
         try:
+            check_sums(path)
             state = load(path, *args, **kwargs)
-        except (pickle.UnpicklingError, EOFError, OSError, RuntimeError, LookupError, TypeError, ValueError) as error:
-            raise IELError(f"{path}: {_what_is_wrong_with_the_file(error)}") from error
-        if not isinstance(state, dict) or "model" not in state:
-            raise IELError(f"{path}: not a fairseq checkpoint (it holds no model)")
-        if broken := _first_that_is_not_finite(state["model"]):
+        except Exception as error:  # a damaged pickle can raise anything
+            raise IELError(f"{path}: {what_is_wrong(error)}") from error
+        try:
+            check_parts(state)
+        except ValueError as error:
+            raise IELError(f"{path}: not a fairseq checkpoint ({error})") from error
+        if broken := first_that_is_not_finite(state["model"]):
             raise IELError(
                 f"{path}: {broken} holds numbers that are not finite (NaN or infinity): its training went astray; "
                 f"take an earlier checkpoint"
@@ -114,20 +123,20 @@ def write_checkpoints_whole() -> None:
         if async_write or not PathManager.supports_rename(filename):
             save(obj, filename, async_write)
             return
-        with _in_one_line(filename), whole_file(filename, "wb") as file:
+        with _written(filename), whole_file(filename, "wb") as file:
             torch.save(obj, file)
 
     @functools.wraps(copy)
     def whole_copy(src_path, dst_path, overwrite=False):
         if not PathManager.supports_rename(dst_path):
             return copy(src_path, dst_path, overwrite)
-        with _in_one_line(dst_path), open(src_path, "rb") as source, whole_file(dst_path, "wb") as file:
+        with _written(dst_path), open(src_path, "rb") as source, whole_file(dst_path, "wb") as file:
             shutil.copyfileobj(source, file)
         return dst_path
 
     @functools.wraps(verify)
     def verify_checkpoint_directory(save_dir):
-        with _in_one_line(save_dir):
+        with _written(save_dir):
             verify(save_dir)
 
     checkpoint_utils.torch_persistent_save = torch_persistent_save
@@ -136,7 +145,7 @@ def write_checkpoints_whole() -> None:
 
 
 @contextmanager
-def _in_one_line(path: str) -> Iterator[None]:
+def _written(path: str) -> Iterator[None]:
     """Turn what is raised where *path* cannot be written into one line; torch hides it behind an error of its own."""
     try:
         yield
@@ -147,16 +156,39 @@ def _in_one_line(path: str) -> Iterator[None]:
         raise not_written(path, refused) from error
 
 
-def _first_that_is_not_finite(weights: dict[str, Any]) -> str | None:
-    """The name of the first of *weights* that holds NaN or infinity; None: all are finite."""
-    tensors = ((name, weight) for name, weight in weights.items() if torch.is_tensor(weight))
-    return next((name for name, weight in tensors if not weight.isfinite().all()), None)
+def explain_unusable_checkpoints() -> None:
+    """Turn a checkpoint whose parts do not fit each other, or the training, into one line.
+
+    fairseq builds a model of a checkpoint's settings and finds out only then what they are; why weights do not fit a
+    training it hides.
+    """
+    from fairseq import checkpoint_utils
+    from fairseq.trainer import Trainer
+
+    load_model, go_on = checkpoint_utils.load_model_ensemble_and_task, Trainer.load_checkpoint
+
+    @functools.wraps(load_model)
+    def load_model_ensemble_and_task(filenames, *args, **kwargs):
+        with in_one_line(", ".join(filenames), "no model can be made of its settings and weights"):
+            return load_model(filenames, *args, **kwargs)
+
+    @functools.wraps(go_on)
+    def load_checkpoint(trainer, filename, *args, **kwargs):
+        with in_one_line(filename, "the training cannot go on from it; its model must be that of the options"):
+            return go_on(trainer, filename, *args, **kwargs)
+
+    checkpoint_utils.load_model_ensemble_and_task = load_model_ensemble_and_task
+    Trainer.load_checkpoint = load_checkpoint
 
 
-def _what_is_wrong_with_the_file(error: Exception) -> str:
-    if carried := re.search(r"GLOBAL ([\w.]+)|but got <class '([\w.]+)'>", str(error)):
-        return f"refused: it carries {carried[1] or carried[2]}, which is no weight or setting; nothing in it was run"
-    return f"not a readable fairseq checkpoint, perhaps cut short ({type(error).__name__})"
+def run_no_settings() -> None:
+    """Read settings such as ``[(512, 3)] * 9`` without ``eval``, which fairseq calls on those of checkpoints as well.
+
+    The layers of a ConvS2S in a file from somewhere could be any program.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("fairseq."):
+            vars(module)["eval"] = value_of
 
 
 def let_ranks_share_a_checkpoint() -> None:
@@ -312,6 +344,8 @@ def apply() -> None:
     hide_broken_torchaudio()
     let_safe_loader_read_fairseq()
     explain_unreadable_checkpoints()
+    explain_unusable_checkpoints()
+    run_no_settings()
     write_checkpoints_whole()
     let_ranks_share_a_checkpoint()
     let_ranks_connect_when_they_begin()

@@ -9,8 +9,10 @@ from typing import Any
 from fairseq import checkpoint_utils
 from fairseq.data import Dictionary
 
+from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.errors import IELError
+from iel_fairseq.json_data import checked
 from iel_fairseq.noise import Noise
 
 KEY = "iel_fairseq"
@@ -63,16 +65,23 @@ class Enhancement:
 
     @classmethod
     def from_task_state(cls, task_state: dict[str, Any]) -> Enhancement:
-        """Read the entry back; a checkpoint without one is plain fairseq's."""
-        values = dict(task_state.get(KEY) or {})
-        if values.get("attn_heads") is not None:
-            values["attn_heads"] = tuple(values["attn_heads"])
-        return cls(**values)
+        """Read the entry back; a checkpoint without one is plain fairseq's.
+
+        Raises:
+            ValueError: it is damaged
+        """
+        return checked(task_state.get(KEY) or {}, cls)
 
     @classmethod
     def from_checkpoint(cls, path: str) -> Enhancement:
-        """Read the entry of a checkpoint file."""
-        return cls.from_task_state(checkpoint_utils.load_checkpoint_to_cpu(path).get("task_state") or {})
+        """Read the entry of a checkpoint file.
+
+        Raises:
+            IELError: the file cannot be read, or is damaged
+        """
+        task_state = checkpoint_utils.load_checkpoint_to_cpu(path).get("task_state") or {}
+        with in_one_line(path, "damaged"):
+            return cls.from_task_state(task_state)
 
     def asked_for(self, cfg: AttnEnhancedTranslationConfig) -> Enhancement:
         """What a checkpoint remembers, as the options of a decoding change it.
@@ -124,6 +133,18 @@ class Enhancement:
         positions = "on" if self.attn_positions else "off"
         extractor = "the model itself" if self.reads_itself else self.extractor
         return f"attention words of {extractor}{noise}, attention positions {positions}"
+
+
+def read_dictionary(path: str) -> Dictionary:
+    """The dictionary in a file.
+
+    Raises:
+        IELError: it cannot be read, or is none
+    """
+    try:
+        return Dictionary.load(path)
+    except Exception as error:  # fairseq raises many kinds, for a wrong encoding an Exception
+        raise IELError(f"{path}: not a readable dictionary ({error}); make it again with fairseq-preprocess") from error
 
 
 def dictionary_fingerprint(dictionary: Dictionary) -> str:

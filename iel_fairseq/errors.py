@@ -9,3 +9,6 @@ class IELError(Exception):
     Uncaught in one of fairseq's commands it is printed as that line alone, without a traceback, and the exit
     status is 1 (see :mod:`iel_fairseq.compat`).
     """
+
+    def __init__(self, message: str):
+        super().__init__(" ".join(line.strip() for line in message.splitlines()))  # it may quote a library, or a file

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from fairseq import checkpoint_utils, models, utils
 from fairseq.data import Dictionary
-from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoderBase
 from fairseq.tasks import FairseqTask
 from omegaconf import DictConfig
 
 from iel_fairseq.attention_words import check_extractor
-from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint, first_difference
+from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint, first_difference, read_dictionary
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import file_sha256
 
@@ -87,12 +87,6 @@ def check_that_it_is_the_one(path: str, found: str, remembered: str | None, sha2
     logger.warning(f"{other}; used because {option} asks for it")
 
 
-def settings_of(state: dict[str, Any]) -> DictConfig:
-    """The settings in a checkpoint, also in one of fairseq before 0.11."""
-    cfg = state.get("cfg")
-    return convert_namespace_to_omegaconf(state["args"]) if cfg is None else cfg
-
-
 def load_extractor(
     path: str, task: FairseqTask, layer: int | None = None, heads: Sequence[int] | None = None
 ) -> Extractor:
@@ -111,12 +105,13 @@ def load_extractor(
     path = os.path.abspath(path)
     sha256 = checkpoint_sha256(path)
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
-    cfg = settings_of(state)
-    enhancement = Enhancement.from_task_state(state.get("task_state") or {})
-    _check_languages(path, cfg, task)
-    _check_dictionaries(path, cfg, task, state["model"], enhancement)
-    with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
-        model = models.build_model(cfg.model, task, from_checkpoint=True)
+    cfg = state["cfg"]
+    with in_one_line(path, "no extractor can be made of its settings"):
+        enhancement = Enhancement.from_task_state(state.get("task_state") or {})
+        _check_languages(path, cfg, task)
+        _check_dictionaries(path, cfg, task, state["model"], enhancement)
+        with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
+            model = models.build_model(cfg.model, task, from_checkpoint=True)
     try:
         model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
     except RuntimeError as error:
@@ -150,7 +145,7 @@ def _check_dictionaries(
     for side, half in (("source", "encoder"), ("target", "decoder")):
         ours: Dictionary = getattr(task, f"{side}_dictionary")
         file = os.path.join(folder, f"dict.{cfg.task.get(f'{side}_lang')}.txt")
-        difference = first_difference(Dictionary.load(file), ours) if os.path.isfile(file) else None
+        difference = first_difference(read_dictionary(file), ours) if os.path.isfile(file) else None
         embedding = weights.get(f"{half}.embed_tokens.weight")
         fingerprint = getattr(enhancement, f"{side}_dictionary")
         if embedding is not None and embedding.size(0) != len(ours):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import lzma
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
 from iel_fairseq.errors import IELError
+
+UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
+"""What reading a file, packed or not, can raise."""
 
 
 @contextmanager

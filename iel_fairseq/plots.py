@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -18,29 +19,47 @@ REFERENCES = {"baseline": ("0.45", ":"), "control": ("C1", "--")}
 """Systems that are drawn as horizontal lines: colour and style."""
 
 
-def noise_figure(records: Sequence[dict[str, Any]]) -> Figure:
+@dataclass(frozen=True)
+class NoiseRecord:
+    """What one system scored on one set.
+
+    Attributes:
+        model: its architecture
+        set: name of the set
+        system: ``baseline``, ``control`` or ``noise-PERCENT-SEED``; others are not drawn
+        bleu: its score
+    """
+
+    model: str
+    set: str
+    system: str
+    bleu: float
+
+
+def noise_figure(records: Sequence[NoiseRecord]) -> Figure:
     """BLEU against the share of random attention words (paper, section 6, figure 3).
 
     One panel a model and test set: the mean over seeds as a line, each seed as a dot, from the lowest to the highest as
     a band; baseline and control as horizontal lines.
 
     Args:
-        records: of each system and set: ``model``, ``set``, ``bleu`` and ``system``, which is ``baseline``,
-            ``control`` or ``noise-PERCENT-SEED``; others are not drawn
+        records: of each system and set
 
     Raises:
-        ValueError: there is no noisy system
+        ValueError: there is no noisy system, or a BLEU that is no number
     """
-    models = list(dict.fromkeys(record["model"] for record in records))
-    sets = list(dict.fromkeys(record["set"] for record in records))
+    models = list(dict.fromkeys(record.model for record in records))
+    sets = list(dict.fromkeys(record.set for record in records))
     if not any(_percent(record) is not None for record in records):
         raise ValueError("no system is called noise-PERCENT-SEED")
+    if not all(math.isfinite(record.bleu) for record in records):
+        raise ValueError("a BLEU that is no number")
     figure = Figure(figsize=(4.2 * len(sets), 3.2 * len(models)), layout="constrained")
     panels = figure.subplots(len(models), len(sets), squeeze=False)
     for row, model in enumerate(models):
         for column, name in enumerate(sets):
             panel = panels[row, column]
-            _draw_noise(panel, [record for record in records if (record["model"], record["set"]) == (model, name)])
+            _draw_noise(panel, [record for record in records if (record.model, record.set) == (model, name)])
             panel.set_title(f"{model}, {name}", fontsize=10)
     for panel in panels[-1]:
         panel.set_xlabel("random attention words, %")
@@ -50,20 +69,20 @@ def noise_figure(records: Sequence[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _percent(record: dict[str, Any]) -> float | None:
-    match = re.fullmatch(r"noise-([\d.]+)-\d+", record["system"])
+def _percent(record: NoiseRecord) -> float | None:
+    match = re.fullmatch(r"noise-(\d+\.?\d*)-\d+", record.system)
     return float(match[1]) if match else None
 
 
-def _draw_noise(panel: Axes, records: Sequence[dict[str, Any]]) -> None:
+def _draw_noise(panel: Axes, records: Sequence[NoiseRecord]) -> None:
     by_percent: dict[float, list[float]] = defaultdict(list)
     for record in records:
         percent = _percent(record)
         if percent is not None:
-            by_percent[percent].append(record["bleu"])
-        elif record["system"] in REFERENCES:
-            color, style = REFERENCES[record["system"]]
-            panel.axhline(record["bleu"], color=color, linestyle=style, label=record["system"])
+            by_percent[percent].append(record.bleu)
+        elif record.system in REFERENCES:
+            color, style = REFERENCES[record.system]
+            panel.axhline(record.bleu, color=color, linestyle=style, label=record.system)
     percents = sorted(by_percent)
     scores = [by_percent[percent] for percent in percents]
     panel.plot(percents, [np.mean(seeds) for seeds in scores], color="C0", label="attention words, mean")

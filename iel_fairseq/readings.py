@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,19 @@ from fairseq.data import Dictionary
 
 from iel_fairseq.attention_words import AttentionWords
 from iel_fairseq.errors import IELError
+from iel_fairseq.json_data import parse_json
 from iel_fairseq.preparation.parallel_text import numbered_lines
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A reading as JSON has it; ``iel extract`` and ``iel translate`` print more, which follows from it."""
+
+    source: list[str]
+    hypothesis: list[str]
+    positions: list[int]
+    attention: list[list[float]] | None = None
+    scores: list[float] | None = None
 
 
 @dataclass(frozen=True)
@@ -37,31 +48,26 @@ class Reading:
     scores: Sequence[float] | None = None
 
     @classmethod
-    def of(cls, values: dict[str, Any]) -> Reading:
+    def of(cls, line: str) -> Reading:
         """Read one line of what ``iel extract --format jsonl`` prints.
 
         Raises:
             ValueError: it is something else
         """
-        try:
-            reading = cls(
-                values["source"],
-                values["hypothesis"],
-                [[position] for position in values["positions"]],
-                scores=values.get("scores"),
-            )
-            weights = values.get("attention")
-        except (KeyError, TypeError) as error:
-            raise ValueError(f"no {error}") from error
-        columns, rows = len(reading.source), len(reading.hypothesis)
-        if len(reading.positions) != rows or any(not 1 <= at <= columns for [at] in reading.positions):
+        found = parse_json(line, _Line, unknown="ignore")
+        columns, rows = len(found.source), len(found.hypothesis)
+        if len(found.positions) != rows or any(not 1 <= at <= columns for at in found.positions):
             raise ValueError("positions that are not in the source")
-        if weights is None:
-            return reading
-        attention = np.asarray(weights, dtype=float).reshape(-1, columns + 1)
-        if len(attention) != rows:
-            raise ValueError("attention of another shape than source and hypothesis have")
-        return replace(reading, attention=attention)
+        if found.scores is not None and (len(found.scores) != rows or not np.isfinite(found.scores).all()):
+            raise ValueError("scores that are not a number for each word of the hypothesis")
+        attention = None
+        if found.attention is not None:
+            if len(found.attention) != rows or any(len(row) != columns + 1 for row in found.attention):
+                raise ValueError("attention of another shape than source and hypothesis have")
+            attention = np.array(found.attention, dtype=float).reshape(rows, columns + 1)
+            if not np.isfinite(attention).all():
+                raise ValueError("attention that is no number")
+        return cls(found.source, found.hypothesis, [[at] for at in found.positions], attention, found.scores)
 
     @property
     def values(self) -> dict[str, Any]:
@@ -192,8 +198,8 @@ def readings_of(lines: Iterable[str], name: str) -> list[Reading]:
     readings = []
     for number, line in enumerate(lines, start=1):
         try:
-            readings.append(Reading.of(json.loads(line)))
-        except (ValueError, TypeError) as error:
+            readings.append(Reading.of(line))
+        except ValueError as error:
             raise IELError(f"{name}, line {number}: not what iel extract --format jsonl prints ({error})") from error
     if not readings:
         raise IELError(f"{name}: holds no sentences")

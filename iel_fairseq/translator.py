@@ -18,6 +18,7 @@ from omegaconf import DictConfig, open_dict
 from torch import Tensor
 
 from iel_fairseq.attention_words import AttentionWords, read_attention_words
+from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device, extraction_dtype
@@ -109,10 +110,11 @@ class AttnEnhancedTranslator:
         """
         asked = {"attn_model": attn_model, "attn_noise": None, "cpu": cpu}
         state = checkpoint_utils.load_checkpoint_to_cpu(path, asked if data is None else {**asked, "data": data})
-        remembered = Enhancement.from_task_state(state.get("task_state") or {})
+        with in_one_line(path, "damaged"):
+            remembered = Enhancement.from_task_state(state.get("task_state") or {})
+            folder = utils.split_paths(state["cfg"].task.get("data") or "DATA-BIN")[0]
         if remembered.extractor is None and not remembered.reads_itself:
             raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
-        folder = utils.split_paths(state["cfg"].task.data)[0]
         if not os.path.isdir(folder):
             raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], state=state)

@@ -8,6 +8,7 @@ import pytest
 import torch
 from commands import IEL, MODELS, PLAIN, load, preprocess, train
 from filelock import FileLock
+from hypothesis import settings
 from synthetic import make_pairs, write_pairs
 
 from iel_fairseq.attention_words import extract_attention_words
@@ -20,12 +21,29 @@ def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes as well")
 
 
+def pytest_configure(config):
+    """Properties are tried on the same examples each time; on many in a slow run."""
+    settings.register_profile("default", max_examples=20, derandomize=True, deadline=None, database=None)
+    settings.register_profile("slow", settings.get_profile("default"), max_examples=2000)
+    settings.load_profile("slow" if config.getoption("--slow") else "default")
+
+
 def pytest_collection_modifyitems(config, items):
     for item in items:
         if "gpu" in item.keywords and not torch.cuda.is_available():
             item.add_marker(pytest.mark.skip(reason="needs a GPU"))
         if "slow" in item.keywords and not config.getoption("--slow"):
             item.add_marker(pytest.mark.skip(reason="slow; run with --slow"))
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Say how many damaged or generated inputs were tried, where tests have recorded it."""
+    passed = terminalreporter.getreports("passed")
+    tried = {each.nodeid: count for each in passed for name, count in each.user_properties if name == "inputs"}
+    if tried:
+        terminalreporter.write_sep("-", f"{sum(tried.values()):,} inputs tried")
+        for test, count in sorted(tried.items()):
+            terminalreporter.write_line(f"{count:7,} {test}")
 
 
 @pytest.fixture(scope="session")

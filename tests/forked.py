@@ -68,9 +68,18 @@ def run_forked(program: str, words: Sequence[str], cwd: Path, stdin: str = "") -
     Returns:
         its standard output, and its standard error; it must have ended well
     """
+    return _run(program, words, cwd, stdin, status=0)
+
+
+def run_to_its_error(program: str, words: Sequence[str], cwd: Path) -> str:
+    """Likewise a command that must end with exit status 1; its standard error."""
+    return _run(program, words, cwd, "", status=1)[1]
+
+
+def _run(program: str, words: Sequence[str], cwd: Path, stdin: str, status: int) -> tuple[str, str]:
     command = ForkedCommand(program, words, cwd, stdin)
-    status = command.wait(300)
-    assert status == 0, f"{program} {' '.join(words)}\n{command.output[-2000:]}\n{command.error[-4000:]}"
+    ended = command.wait(300)
+    assert ended == status, f"{program} {' '.join(words)}\n{command.output[-2000:]}\n{command.error[-4000:]}"
     return command.output, command.error
 
 
@@ -90,7 +99,7 @@ def _command(program: str, words: list[str], cwd: str, streams: str) -> None:
     try:
         _main(program, words)
     except Exception:
-        sys.excepthook(*sys.exc_info())  # likewise
+        sys.excepthook(*sys.exc_info())  # as in such a process; multiprocessing has a way of its own
         sys.exit(1)
 
 

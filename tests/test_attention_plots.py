@@ -21,7 +21,7 @@ ABC = {"source": ["a", "b"], "hypothesis": ["c"], "positions": [2], "attention":
 
 
 def test_heat_map_frames_the_attention_words():
-    figure = attention_figure(Reading.of(LINE))
+    figure = attention_figure(Reading.of(json.dumps(LINE)))
     panel, below = figure.axes[:2]
     [image] = panel.get_images()
     assert image.get_array().tolist() == LINE["attention"]
@@ -36,17 +36,17 @@ def test_heat_map_frames_the_attention_words():
 
 def test_long_sentences_are_wrapped_and_empty_ones_drawn():
     words = [f"word{number}" for number in range(120)]
-    reading = Reading.of({"source": words, "hypothesis": words[:100], "positions": list(range(100, 0, -1))})
+    reading = Reading.of(json.dumps({"source": words, "hypothesis": words[:100], "positions": list(range(100, 0, -1))}))
     below = attention_figure(reading).axes[1]
     shown = [text for text in below.texts if text.get_text().startswith("word")]
     assert len(shown) == 220
     assert len({text.get_position()[1] for text in shown}) > 10
     assert all(0 <= text.get_position()[0] <= 80 for text in shown)
-    attention_figure(Reading.of({"source": [], "hypothesis": [], "positions": []})).savefig(io.BytesIO())
+    attention_figure(Reading.of(json.dumps({"source": [], "hypothesis": [], "positions": []}))).savefig(io.BytesIO())
 
 
 def test_right_to_left_scripts_are_drawn_with_letters_that_exist():
-    reading = Reading.of({**ABC, "source": ["שלום", "مرحبا"], "hypothesis": ["привет"]})
+    reading = Reading.of(json.dumps({**ABC, "source": ["שלום", "مرحبا"], "hypothesis": ["привет"]}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # a missing glyph is a warning of matplotlib's
         attention_figure(reading).savefig(io.BytesIO())
@@ -55,12 +55,18 @@ def test_right_to_left_scripts_are_drawn_with_letters_that_exist():
 def test_a_character_that_no_font_has_is_one_line(monkeypatch):
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [])  # but matplotlib's own
     with pytest.raises(IELError, match="no installed font has the characters \U0001252e; install one"):
-        attention_figure(Reading.of({**ABC, "hypothesis": ["\U0001252e"]}))
+        attention_figure(Reading.of(json.dumps({**ABC, "hypothesis": ["\U0001252e"]})))
 
 
 def test_page_has_weights_positions_and_text_that_is_only_text():
     hostile = {**ABC, "source": ["<script>alert(1)</script>", '"b"'], "hypothesis": ["&lt;"]}
-    page = attention_page([Reading.of(ABC), Reading.of(hostile), Reading.of({**ABC, "attention": None})])
+    page = attention_page(
+        [
+            Reading.of(json.dumps(ABC)),
+            Reading.of(json.dumps(hostile)),
+            Reading.of(json.dumps({**ABC, "attention": None})),
+        ]
+    )
     assert page.count("<script>") == 1  # our own
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
     assert "&amp;lt;" in page

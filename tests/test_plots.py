@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import pytest
 from commands import run
 
 from iel_fairseq.bootstrapping import Record, Round
-from iel_fairseq.plots import bootstrapping_figure, noise_figure
+from iel_fairseq.plots import NoiseRecord, bootstrapping_figure, noise_figure
 
 
-def record(system: str, bleu: float, name: str = "valid", model: str = "fconv") -> dict:
-    return {"model": model, "system": system, "set": name, "bleu": bleu}
+def record(system: str, bleu: float, name: str = "valid", model: str = "fconv") -> NoiseRecord:
+    return NoiseRecord(model, name, system, bleu)
 
 
 RECORDS = [
@@ -40,7 +41,7 @@ def test_a_panel_shows_means_seeds_spread_and_references():
 
 
 def test_the_command_writes_a_picture(tmp_path):
-    (tmp_path / "results.json").write_text(json.dumps(RECORDS))
+    (tmp_path / "results.json").write_text(json.dumps([asdict(each) for each in RECORDS]))
     run("iel", "plot", "noise", tmp_path / "results.json", "--output", tmp_path / "noise.png")
     assert (tmp_path / "noise.png").read_bytes().startswith(b"\x89PNG")
 
@@ -64,7 +65,7 @@ def test_what_is_no_results_is_one_line(tmp_path, text, message):
 def test_results_that_are_missing_and_pictures_that_cannot_be_written_are_one_line(tmp_path):
     log = run("iel", "plot", "noise", tmp_path / "none.json", "--output", tmp_path / "noise.png", fails=True)
     assert "none.json: cannot be read (No such file or directory)" in log.splitlines()[-1]
-    (tmp_path / "results.json").write_text(json.dumps(RECORDS))
+    (tmp_path / "results.json").write_text(json.dumps([asdict(each) for each in RECORDS]))
     log = run("iel", "plot", "noise", tmp_path / "results.json", "--output", tmp_path / "noise.xyz", fails=True)
     assert "noise.xyz: cannot be written" in log.splitlines()[-1]
 

@@ -24,20 +24,20 @@ LINE = {
 
 def test_enhanced_source_and_positions():
     """Lines 6 and 7, for the eye."""
-    words, positions = Reading.of(LINE).enhanced
+    words, positions = Reading.of(json.dumps(LINE)).enhanced
     assert words == ["ter@@", "rier", "court", "rier", "rier", "court", "ter@@"]
     assert positions == [1, 2, 3, 2, 2, 3, 1]
-    assert Reading.of(LINE).marked[2:5] == [("court", 3, False), ("rier", 2, True), ("rier", 2, True)]
+    assert Reading.of(json.dumps(LINE)).marked[2:5] == [("court", 3, False), ("rier", 2, True), ("rier", 2, True)]
 
 
 def test_what_is_written_is_what_was_read():
-    assert {"id": 0, **Reading.of(LINE).values} == LINE
+    assert {"id": 0, **Reading.of(json.dumps(LINE)).values} == LINE
     positions_only = {key: LINE[key] for key in ("source", "hypothesis", "attention_words", "positions")}
-    assert Reading.of(positions_only).values == positions_only
+    assert Reading.of(json.dumps(positions_only)).values == positions_only
 
 
 def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_averaged():
-    joined = Reading.of(LINE).joined()
+    joined = Reading.of(json.dumps(LINE)).joined()
     assert joined.source == ["terrier", "court"]
     assert joined.hypothesis == ["a", "dog", "runs"]
     assert joined.positions == [[1], [1], [2, 1]]
@@ -46,7 +46,7 @@ def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_ave
 
 
 def test_pharaoh_format_in_pieces_and_in_whole_words():
-    reading = Reading.of(LINE)
+    reading = Reading.of(json.dumps(LINE))
     assert reading.pharaoh == "1-0 1-1 2-2 0-3"
     assert reading.joined().pharaoh == "0-0 0-1 1-2 0-2"  # "runs" looked at both words
 
@@ -69,13 +69,13 @@ def test_a_file_is_read_by_one_call(tmp_path):
 
 
 def test_positions_alone_and_empty_sentences():
-    plain = Reading.of({key: LINE[key] for key in ("source", "hypothesis", "positions")})
+    plain = Reading.of(json.dumps({key: LINE[key] for key in ("source", "hypothesis", "positions")}))
     assert plain.attention is None
     assert plain.joined().positions == [[1], [1], [2, 1]]
-    empty = Reading.of({"source": [], "hypothesis": [], "positions": [], "attention": []})
+    empty = Reading.of(json.dumps({"source": [], "hypothesis": [], "positions": [], "attention": []}))
     assert empty.attention.shape == (0, 1)
     assert empty.joined().enhanced == ([], [])
-    silent = Reading.of({"source": ["ter@@", "rier"], "hypothesis": [], "positions": [], "attention": []})
+    silent = Reading.of(json.dumps({"source": ["ter@@", "rier"], "hypothesis": [], "positions": [], "attention": []}))
     assert silent.attention.shape == (0, 3)
     assert silent.joined().attention.shape == (0, 2)
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from argparse import Namespace
+from pathlib import Path
+from typing import Any
 
 import torch
 from fairseq.data import Dictionary
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.fconv import FConvModel
 from fairseq.models.fconv import base_architecture as fconv_architecture
 from fairseq.models.lstm import LSTMModel
 from fairseq.models.lstm import base_architecture as lstm_architecture
 from fairseq.models.transformer import TransformerModel, base_architecture
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
+from omegaconf import OmegaConf
+
+from iel_fairseq.enhancement import Enhancement
 
 PAD, EOS, UNK = 1, 2, 3  # fairseq's own numbers; words are 4 to 13
 
@@ -33,6 +39,34 @@ def make_transformer(seed: int = 1, layers: int = 2, max_positions: int = 64, **
     base_architecture(args)
     torch.manual_seed(seed)
     return _sharpen(TransformerModel.build_model(args, make_task()))
+
+
+def checkpoint_of(data: Path, **memory: Any) -> dict[str, Any]:
+    """What a training of :func:`make_transformer` on the data folder *data* would have saved.
+
+    Args:
+        data: with dictionaries of the ten words for ``src`` and ``tgt``
+        memory: what it remembers of its extractor, as an ``Enhancement`` has it
+    """
+    sizes = {"embed_dim": 16, "ffn_embed_dim": 32, "layers": 1, "attention_heads": 4}
+    options = Namespace(
+        arch="transformer", task="attn_enhanced_translation", criterion="cross_entropy", optimizer="adam", lr=[0.1],
+        lr_scheduler="fixed", data=str(data), source_lang="src", target_lang="tgt",
+        max_source_positions=64, max_target_positions=64,
+        **{f"{half}_{name}": value for half in ("encoder", "decoder") for name, value in sizes.items()},
+    )  # fmt: skip
+    base_architecture(options)
+    cfg = OmegaConf.to_container(convert_namespace_to_omegaconf(options))
+    memory = {"extractor": "extractor.pt", "extractor_sha256": "0" * 64, "attn_heads": (0, 1), **memory}
+    return {
+        "cfg": {**cfg, "model": {**vars(options), "_name": "transformer"}},
+        "args": None,
+        "model": make_transformer(layers=1).state_dict(),
+        "optimizer_history": [{"optimizer_name": "A", "lr_scheduler_state": {}, "num_updates": 5}],
+        "task_state": Enhancement(**memory).to_task_state(),
+        "extra_state": {"train_iterator": {"epoch": 1, "iterations_in_epoch": 0}, "best": 1.0},
+        "last_optimizer_state": {},
+    }
 
 
 def make_fconv(seed: int = 1, max_positions: int = 64, attention: str = "True") -> FConvModel:

@@ -13,6 +13,7 @@ import torch
 from fairseq import checkpoint_utils
 from torch import Tensor
 
+from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.classification.encoding import Encoded, encode, pad, split_pairs
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, GlueTask
@@ -187,9 +188,13 @@ def load_classifier(path: str, device: torch.device, max_tokens: int = Classifie
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     remembered = WordEnhancement.from_task_state(path, state.get("task_state") or {})
     pretrained = remembered.pretrained
-    model = HFSequenceClassifier(pretrained.build_model(), pretrained.build_tokenizer(), pretrained)
+    with in_one_line(path, "no classifier can be made of its configuration and tokenizer"):
+        model = HFSequenceClassifier(pretrained.build_model(), pretrained.build_tokenizer(), pretrained)
     load_weights(model, path, state["model"])
-    return Classifier(model, GLUE_TASKS[remembered.glue_task], device, max_tokens, path, sha256)
+    glue = GLUE_TASKS[remembered.glue_task]
+    with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then
+        Classifier(model, glue, torch.device("cpu")).scores(["text"])
+    return Classifier(model, glue, device, max_tokens, path, sha256)
 
 
 def load_weights(model: HFSequenceClassifier, path: str, weights: dict[str, Tensor]) -> None:

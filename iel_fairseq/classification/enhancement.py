@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.errors import IELError
+from iel_fairseq.json_data import checked
 
 KEY = "iel_fairseq.classification"
 """Where in fairseq's task state the memory lies."""
@@ -43,12 +45,18 @@ class WordEnhancement:
         """Read the entry of the checkpoint at *path*.
 
         Raises:
-            IELError: it has none
+            IELError: it has none, or a damaged one
         """
         values = task_state.get(KEY)
         if values is None:
             raise IELError(f"{path}: not a checkpoint of the task importance_enhanced_classification")
-        return cls(**{**values, "pretrained": Pretrained(**values["pretrained"])})
+        try:
+            remembered = checked(values, cls)
+        except ValueError as error:
+            raise IELError(f"{path}: damaged ({error})") from error
+        if remembered.glue_task not in GLUE_TASKS:
+            raise IELError(f"{path}: trained for {remembered.glue_task!r}, which is no task of GLUE")
+        return remembered
 
     def same_input(self, other: WordEnhancement) -> bool:
         """Whether models that remember *self* and *other* read the same input."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import UNREADABLE
 
 logger = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ def read_glue(data: str, task: GlueTask, split: str) -> list[Example]:
         raise IELError(
             f"{path.removesuffix('.gz')}[.gz]: no such file; DATA is the folder that holds {task.name}/"
         ) from error
-    except (OSError, EOFError, UnicodeDecodeError) as error:
+    except (*UNREADABLE, UnicodeDecodeError) as error:
         raise IELError(f"{path}: cannot be read as UTF-8 text ({error})") from error
     examples = list(_parse(path, text, task, split))
     if not examples:

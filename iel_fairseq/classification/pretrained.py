@@ -5,7 +5,6 @@ transformers is imported where it is needed: fairseq imports this package for tr
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ import torch
 
 from iel_fairseq.classification.glue import GlueTask
 from iel_fairseq.errors import IELError
+from iel_fairseq.json_data import parse_json
 
 FIRST_POSITION = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
 """Model types whose positions begin after the padding's number."""
@@ -67,25 +67,16 @@ class Pretrained:
         return asdict(self)
 
     def build_config(self):
-        """The configuration, as an object of transformers.
-
-        Raises:
-            IELError: it is of no model that transformers knows
-        """
+        """The configuration, as an object of transformers, which raises anything where it is of no model."""
         from transformers import AutoConfig
 
-        with _in_one_line("the checkpoint's configuration"):
-            return AutoConfig.for_model(**json.loads(self.config))
+        return AutoConfig.for_model(**parse_json(self.config, dict[str, Any]))
 
     def build_tokenizer(self):
-        """The tokenizer, a fast one.
-
-        Raises:
-            IELError: its files are damaged
-        """
+        """The tokenizer, a fast one; transformers raises anything where its files are damaged."""
         from transformers import AutoTokenizer
 
-        with tempfile.TemporaryDirectory() as folder, _in_one_line("the checkpoint's tokenizer"):
+        with tempfile.TemporaryDirectory() as folder:
             for name, text in {"config.json": self.config, **self.tokenizer}.items():
                 with open(os.path.join(folder, os.path.basename(name)), "w", encoding="utf-8") as file:
                     file.write(text)
@@ -99,13 +90,14 @@ class Pretrained:
                 loaded from a checkpoint
 
         Raises:
-            IELError: the weights cannot be had, or transformers has no such classifier
+            IELError: the weights cannot be had, or transformers has no such classifier; without *weights* anything, as
+                :meth:`build_config`
         """
         from transformers import AutoModelForSequenceClassification
 
-        with _in_one_line(weights or "the checkpoint's configuration"):
-            if weights is None:
-                return AutoModelForSequenceClassification.from_config(self.build_config(), trust_remote_code=False)
+        if weights is None:
+            return AutoModelForSequenceClassification.from_config(self.build_config(), trust_remote_code=False)
+        with _in_one_line(weights):
             return AutoModelForSequenceClassification.from_pretrained(
                 weights, config=self.build_config(), dtype=torch.float32, trust_remote_code=False
             )
@@ -124,6 +116,6 @@ def _in_one_line(name: str):
     """What transformers raises, as one line about *name*."""
     try:
         yield
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, ImportError) as error:
+    except Exception as error:  # the library raises many kinds
         line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise IELError(f"{name}: not a model that transformers can load as a classifier ({line})") from error

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import inspect
-import json
 import os
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +21,7 @@ from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.json_data import read_json
 from iel_fairseq.readings import Reading, readings_of
 from iel_fairseq.reports.runs import control_score
 
@@ -160,14 +160,13 @@ def _noise(arguments: argparse.Namespace):
 
     Baseline and control are lines; seeds are dots around their mean.
     """
-    from iel_fairseq.plots import noise_figure  # matplotlib is slow to import
+    from iel_fairseq.plots import NoiseRecord, noise_figure  # matplotlib is slow to import
 
     try:
-        with open(arguments.results, encoding="utf-8") as file:
-            return noise_figure(json.load(file))
+        return noise_figure(read_json(arguments.results, list[NoiseRecord], unknown="ignore"))
     except OSError as error:
         raise IELError(f"{arguments.results}: cannot be read ({error.strerror})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except ValueError as error:
         raise IELError(f"{arguments.results}: not results as examples/ablation/run.sh writes them ({error})") from error
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from fairseq import checkpoint_utils
 
 from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import read_glue, submission_value
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import output_file
@@ -52,7 +53,9 @@ def run(arguments: argparse.Namespace) -> None:
     overrides["importance_store"] = arguments.importance_store
     if arguments.importance_model is not None:
         overrides["importance_model"] = arguments.importance_model
-    (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], arg_overrides=overrides)
+    state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
+    WordEnhancement.from_task_state(arguments.path, state.get("task_state") or {})  # name the file
+    (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)
     examples = read_glue(arguments.data, task.glue, arguments.gen_subset)
     words = task.important_words(examples, arguments.gen_subset)
     classifier = Classifier(model, task.glue, extraction_device(arguments.cpu), path=arguments.path)

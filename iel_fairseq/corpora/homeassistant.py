@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import json
 import re
 import zipfile
 from collections.abc import Iterator
+from typing import Any
 
-from iel_fairseq.corpora.raw_files import RawFiles
+from iel_fairseq.corpora.raw_files import NO_ARCHIVE, RawFiles
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import UNREADABLE
+from iel_fairseq.json_data import parse_json
 from iel_fairseq.preparation.parallel_text import Pair
 
 PAIRS = [("de", "en"), ("fr", "en")]
@@ -38,7 +40,7 @@ def _pairs(wheel: str, language: str, name: str) -> Iterator[Pair]:
 def _split(wheel: str, language: str) -> dict[str, list[Pair]]:
     try:
         translations = _translations(wheel, language)
-    except (OSError, zipfile.BadZipFile, ValueError) as error:
+    except (*UNREADABLE, *NO_ARCHIVE, ValueError) as error:
         raise IELError(f"{wheel}: cannot be read ({error}); remove it, and it is downloaded again") from error
     # By hash: the same split on every machine. English texts are distinct, so none is in two splits.
     order = sorted(translations, key=lambda english: hashlib.sha256(english.encode()).digest())
@@ -75,8 +77,8 @@ def _translations(wheel: str, language: str) -> dict[str, str]:
             english_name = name.replace(f"/{language}.json", "/en.json")
             if english_name not in names:
                 continue
-            translated = dict(_texts(json.loads(archive.read(name))))
-            for path, text in _texts(json.loads(archive.read(english_name))):
+            translated = dict(_texts(parse_json(archive.read(name), dict[str, Any])))
+            for path, text in _texts(parse_json(archive.read(english_name), dict[str, Any])):
                 english, other = _clean(text), _clean(translated.get(path, ""))
                 usable = len(english.split()) in WORDS and other and other != english and "{" not in english + other
                 if usable and 0.5 <= len(other) / len(english) <= 2:

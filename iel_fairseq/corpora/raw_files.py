@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import shutil
@@ -12,7 +13,6 @@ import time
 import urllib.error
 import urllib.request
 import zipfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,10 +20,13 @@ from typing import IO
 
 from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256, not_written, whole_file
+from iel_fairseq.files import UNREADABLE, file_sha256, not_written, whole_file
 from iel_fairseq.preparation.parallel_text import text_file
 
 logger = logging.getLogger(__name__)
+
+NO_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, RuntimeError)  # the last: encrypted, or packed in an unknown way
+"""What reading a damaged archive raises beside :data:`~iel_fairseq.files.UNREADABLE`."""
 
 BLOCK = 1 << 20
 ATTEMPTS = 5
@@ -97,9 +100,9 @@ class RawFiles:
 def _unpack(archive: str, name: str, path: str) -> None:
     logger.info(f"{archive}: unpacking {name}")
     try:
-        with _member(archive, name) as member, whole_file(path, "wb") as file:
+        with whole_file(path, "wb") as file, _member(archive, name) as member:
             shutil.copyfileobj(member, file, BLOCK)
-    except (OSError, EOFError, tarfile.TarError, zipfile.BadZipFile, zlib.error, KeyError) as error:
+    except (*UNREADABLE, *NO_ARCHIVE, KeyError) as error:
         if isinstance(error, OSError) and error.filename == path:
             raise not_written(path, error) from error
         raise IELError(f"{archive}: {name} cannot be unpacked ({error}); remove the file, and start again") from error
@@ -111,11 +114,13 @@ def _member(archive: str, name: str) -> Iterator[IO[bytes]]:
         with zipfile.ZipFile(archive) as files, files.open(name) as member:
             yield member
         return
-    with tarfile.open(archive) as members:
+    with gzip.open(archive) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as members:
         for found in members:
             # ./NAME in some archives, NAME in others
-            if os.path.normpath(found.name) == name and (packed := members.extractfile(found)) is not None:
-                yield packed
+            if os.path.normpath(found.name) == name and (content := members.extractfile(found)) is not None:
+                yield content
+                while unpacked.read(BLOCK):  # at its end there is a checksum
+                    pass
                 return
         raise KeyError(f"no {name} in it")
 

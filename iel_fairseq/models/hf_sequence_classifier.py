@@ -6,6 +6,7 @@ from fairseq.dataclass import FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor, nn
 
+from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.errors import IELError
 
@@ -41,7 +42,9 @@ class HFSequenceClassifier(BaseFairseqModel):
         if not hasattr(task, "pretrained"):
             raise IELError("--arch hf_sequence_classifier: its task is importance_enhanced_classification")
         pretrained: Pretrained = task.pretrained
-        return cls(pretrained.build_model(task.initial_weights), task.tokenizer, pretrained)
+        origin = str(task.initial_weights or task.cfg.finetune_from_model or "the checkpoint")
+        with in_one_line(origin, "no classifier can be made of its configuration"):
+            return cls(pretrained.build_model(task.initial_weights), task.tokenizer, pretrained)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """

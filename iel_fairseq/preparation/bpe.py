@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import redirect_stderr
 
+from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
 
 CACHED_WORDS = 200_000
@@ -43,11 +46,20 @@ def _dictionary(counts: Counter[str]) -> Iterator[str]:
 
 
 def apply_codes(path: str) -> Callable[[str], str]:
-    """The function that splits the words of a tokenised sentence into pieces, with the codes in *path*."""
+    """The function that splits the words of a tokenised sentence into pieces, with the codes in *path*.
+
+    Raises:
+        IELError: they cannot be read
+    """
     from subword_nmt.apply_bpe import BPE
 
-    with open(path, encoding="utf-8") as codes:
-        bpe = BPE(codes)
+    said = io.StringIO()
+    try:
+        with open(path, encoding="utf-8") as codes, redirect_stderr(said):
+            bpe = BPE(codes)
+    except (OSError, ValueError, IndexError, SystemExit) as error:  # of a wrong line it says so, and ends the process
+        reason = next(iter(said.getvalue().splitlines()), error)
+        raise IELError(f"{path}: not readable BPE codes ({reason}); run iel prepare again") from error
 
     def split(sentence: str) -> str:
         if len(bpe.cache) > CACHED_WORDS:

@@ -7,12 +7,42 @@ import json
 import logging
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import file_sha256, not_written, whole_file
+from iel_fairseq.json_data import read_json
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that is done.
+
+    Attributes:
+        made_from: SHA-256 over the checksums of the files that it read
+        sha256: of each file that it made; None: it made none of this name
+        result: plain JSON data
+    """
+
+    made_from: str
+    sha256: dict[str, str | None]
+    result: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a journal's file holds; *sha256* is over all else."""
+
+    request: dict[str, Any]
+    steps: dict[str, Step]
+    sha256: str | None = None
+
+    def sum(self) -> str:
+        steps = {name: asdict(step) for name, step in self.steps.items()}
+        return hashlib.sha256(json.dumps([self.request, steps], sort_keys=True).encode()).hexdigest()
 
 
 class Journal:
@@ -30,18 +60,19 @@ class Journal:
         """
         self._folder = folder
         self._path = os.path.join(folder, name)
-        self._steps: dict[str, dict[str, Any]] = {}
+        self._steps: dict[str, Step] = {}
         self._request = request
         try:
             os.makedirs(folder, exist_ok=True)
             if os.path.exists(self._path):
-                with open(self._path, encoding="utf-8") as file:
-                    stored = json.load(file)
-                self._check(stored["request"])
-                self._steps = stored["steps"]
+                stored = read_json(self._path, _Contents)
+                if stored.sha256 not in (None, stored.sum()):  # None: in journals of before
+                    raise ValueError("checksum")
+                self._check(stored.request)
+                self._steps = stored.steps
             else:
                 self._write()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise IELError(f"{self._path}: damaged; remove it, and everything in {folder} is made again") from error
         except OSError as error:
             raise not_written(self._path, error) from error
@@ -70,17 +101,17 @@ class Journal:
             what *make* returned, now or when the step was done
         """
         made_from = hashlib.sha256(
-            json.dumps([self._steps[step]["sha256"] for step in needs], sort_keys=True).encode()
+            json.dumps([self._steps[step].sha256 for step in needs], sort_keys=True).encode()
         ).hexdigest()
         done = self._steps.get(name)
-        if done is not None and done["made_from"] == made_from:
-            changed = [file for file in files if self._sha256(file) != done["sha256"].get(file)]
+        if done is not None and done.made_from == made_from:
+            changed = [file for file in files if self._sha256(file) != done.sha256.get(file)]
             if not changed:
-                return done["result"]
+                return done.result
             logger.warning(f"{os.path.join(self._folder, changed[0])}: missing or damaged; made again")
         result = make()
         sums = {file: self._sha256(file) for file in files}
-        self._steps[name] = {"made_from": made_from, "sha256": sums, "result": result}
+        self._steps[name] = Step(made_from, sums, result)
         self._write()
         return result
 
@@ -91,8 +122,9 @@ class Journal:
             return None
 
     def _write(self) -> None:
+        contents = _Contents(self._request, self._steps)
         with whole_file(self._path) as file:
-            json.dump({"request": self._request, "steps": self._steps}, file, indent=1, ensure_ascii=False)
+            json.dump(asdict(replace(contents, sha256=contents.sum())), file, indent=1, ensure_ascii=False)
 
 
 def _flat(request: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from itertools import zip_longest
 from typing import IO, TypeAlias
 
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import UNREADABLE
 
 Pair: TypeAlias = tuple[str, str]
 """Source and target sentence, without line ends."""
@@ -44,7 +45,7 @@ def lines_of(name: str, opened: Callable[[], AbstractContextManager[IO[bytes]]])
             f"{name}, line {number}: not UTF-8 (byte {error.start + 1} is 0x{error.object[error.start]:02x}); "
             f"convert the file, e.g. with iconv -f latin1 -t utf-8"
         ) from error
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
         raise IELError(f"{name}: cannot be read after line {number} ({reason})") from error
 

@@ -8,7 +8,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import whole_file
+from iel_fairseq.files import file_sha256, whole_file
+from iel_fairseq.json_data import checked, read_json
 from iel_fairseq.preparation.moses_text import MosesText
 
 FILE = "preparation.json"
@@ -29,6 +30,7 @@ class PreparedFolder:
         options: of the preparation
         inputs: SHA-256 of each file that it was prepared from
         versions: of the libraries that did the work
+        sha256: of the files of truecasers and codes
     """
 
     folder: str
@@ -40,6 +42,7 @@ class PreparedFolder:
     options: dict[str, Any] = field(default_factory=dict)
     inputs: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folder: str) -> PreparedFolder:
@@ -50,12 +53,23 @@ class PreparedFolder:
         """
         path = os.path.join(folder, FILE)
         try:
-            with open(path, encoding="utf-8") as file:
-                return cls(folder=folder, **json.load(file))
+            prepared = checked({**read_json(path, dict[str, Any]), "folder": folder}, cls)
+            prepared._check()
         except OSError as error:
             raise IELError(f"{path}: cannot be read ({error.strerror}); iel prepare makes it") from error
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise IELError(f"{path}: damaged ({error}); run iel prepare again") from error
+        return prepared
+
+    def _check(self) -> None:
+        """Raise ValueError unless there are sets, and codes for both languages, and all files lie in the folder."""
+        if not self.sets:
+            raise ValueError("sets: there is none")
+        if missing := {self.source_lang, self.target_lang} - self.codes.keys():
+            raise ValueError(f"codes: none for {missing.pop()}")
+        for name in [*self.codes.values(), *self.truecasers.values()]:
+            if not name or os.path.basename(name) != name:
+                raise ValueError(f"{name}: not the name of a file in the folder")
 
     def write(self) -> None:
         """Write it into its folder."""
@@ -68,7 +82,22 @@ class PreparedFolder:
         """The two ways between raw text and tokens of one of its languages.
 
         Raises:
-            IELError: the truecaser's model cannot be read
+            IELError: the truecaser's model cannot be read, or is not the one that was made
         """
         truecaser = self.truecasers.get(language)
-        return MosesText(language, truecaser and os.path.join(self.folder, truecaser))
+        return MosesText(language, None if truecaser is None else self.file(truecaser))
+
+    def file(self, name: str) -> str:
+        """Path of a file in the folder, for use.
+
+        Raises:
+            IELError: it is missing, or not the one that was made
+        """
+        path = os.path.join(self.folder, name)
+        try:
+            found = file_sha256(path)
+        except OSError as error:
+            raise IELError(f"{path}: cannot be read ({error.strerror}); run iel prepare again") from error
+        if self.sha256.get(name, found) != found:
+            raise IELError(f"{path}: not the file that iel prepare has made; run it again")
+        return path

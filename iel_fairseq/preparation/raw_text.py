@@ -6,7 +6,6 @@ import os
 
 from fairseq.data.data_utils import post_process
 
-from iel_fairseq.errors import IELError
 from iel_fairseq.preparation import prepared_folder
 from iel_fairseq.preparation.bpe import apply_codes
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
@@ -20,11 +19,7 @@ class RawText:
         Raises:
             IELError: truecaser or BPE codes cannot be read
         """
-        codes = os.path.join(prepared.folder, prepared.codes[prepared.source_lang])
-        try:
-            self._split = apply_codes(codes)
-        except (OSError, ValueError) as error:
-            raise IELError(f"{codes}: not readable BPE codes ({error}); run iel prepare again") from error
+        self._split = apply_codes(prepared.file(prepared.codes[prepared.source_lang]))
         self._source = prepared.text(prepared.source_lang)
         self._target = prepared.text(prepared.target_lang)
 

@@ -255,10 +255,9 @@ class Preparation:
         part, whole = self._path("data-bin.part"), self._path("data-bin")
         shutil.rmtree(part, ignore_errors=True)
         _fairseq_preprocess(self._options, self._path("bpe"), list(self._splits), part, self._workers)
-        for codes in set(self._codes.values()):
-            shutil.copyfile(self._path("bpe", codes), os.path.join(part, codes))
-        for truecaser in self._truecasers.values():
-            shutil.copyfile(self._path("tok", truecaser), os.path.join(part, truecaser))
+        stages = {**dict.fromkeys(self._codes.values(), "bpe"), **dict.fromkeys(self._truecasers.values(), "tok")}
+        for name, stage in stages.items():
+            shutil.copyfile(self._path(stage, name), os.path.join(part, name))
         with whole_file(os.path.join(part, "statistics.json")) as file:
             json.dump(statistics, file, indent=1, ensure_ascii=False)
         PreparedFolder(
@@ -270,6 +269,7 @@ class Preparation:
             options=asdict(self._options),
             inputs=self._inputs,
             versions={name: version(name) for name in ("sacremoses", "subword-nmt", "ve-fairseq")},
+            sha256={name: file_sha256(os.path.join(part, name)) for name in stages},
         ).write()
         if not os.path.exists(whole):
             os.rename(part, whole)

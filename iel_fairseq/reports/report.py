@@ -219,7 +219,7 @@ def _mean(values: Sequence[float], form: str) -> str:
 def _pictures(members: Sequence[Result]) -> list[Part]:
     """Of one run: training curves; the ablation and bootstrapping where they are part of it."""
     from iel_fairseq.bootstrapping import Record  # these import matplotlib and fairseq
-    from iel_fairseq.plots import bootstrapping_figure, noise_figure, training_figure
+    from iel_fairseq.plots import NoiseRecord, bootstrapping_figure, noise_figure, training_figure
 
     found: list[Part] = []
     label = members[0].run.label
@@ -240,7 +240,12 @@ def _pictures(members: Sequence[Result]) -> list[Part]:
                 found.append(_picture(title, f"{label}.{model}.{system.name}.png", figure))
     if any(result.system.name.startswith("noise-") for result in members):
         title = "BLEU against the share of random attention words"
-        found.append(_picture(title, f"{label}.noise.png", noise_figure(records(members))))
+        drawn = [
+            NoiseRecord(result.model, name, result.system.name, scores["BLEU"].score)
+            for result in members
+            for name, scores in result.scores.items()
+        ]
+        found.append(_picture(title, f"{label}.noise.png", noise_figure(drawn)))
     return found
 
 

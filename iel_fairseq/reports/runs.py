@@ -10,15 +10,17 @@ WORK/ARCHITECTURE/SYSTEM/SPLIT.TARGET           its translations, raw text
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
 
+from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import read_lines
+from iel_fairseq.json_data import checked
 from iel_fairseq.preparation.prepared_folder import FILE, PreparedFolder
 
 logger = logging.getLogger(__name__)
@@ -30,15 +32,60 @@ Curve = list[tuple[int, float]]
 """Validation loss by number of updates."""
 
 
+@dataclass(frozen=True)
+class Training:
+    """What a checkpoint says of its own training.
+
+    Attributes:
+        parameters: number of the weights
+        seed: of the training
+        updates: of the optimiser
+        metric: by which the best checkpoint was chosen
+        best: its best score; None: there was no validation
+        seconds: wall-clock time; None: it does not say
+    """
+
+    parameters: int
+    seed: int
+    updates: int
+    metric: str
+    best: float | None
+    seconds: float | None
+
+    @classmethod
+    def of(cls, path: str) -> Training:
+        """Read it; only once as long as the file does not change.
+
+        Raises:
+            IELError: the file cannot be read, or does not say it
+        """
+        return _training(path, os.stat(path).st_mtime_ns if os.path.exists(path) else 0)
+
+
 @cache
-def _what_a_checkpoint_says(path: str, changed: int) -> dict[str, Any]:
-    """A checkpoint without its weights, of which the number is kept; read once for each *changed*, its time."""
+def _training(path: str, changed: int) -> Training:
     from fairseq import checkpoint_utils
 
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
-    state["parameters"] = sum(weights.numel() for weights in state.pop("model").values())
-    state.pop("last_optimizer_state", None)
-    return state
+    with in_one_line(path, "damaged, it does not say how it was trained"):
+        said = {
+            "parameters": sum(weights.numel() for weights in state["model"].values()),
+            "seed": state["cfg"]["common"]["seed"],
+            "updates": state["optimizer_history"][-1]["num_updates"],
+            "metric": state["cfg"]["checkpoint"]["best_checkpoint_metric"],
+            "best": state["extra_state"].get("best"),
+            "seconds": state["extra_state"].get("previous_training_time"),
+        }
+        return checked(said, Training)
+
+
+def _lines(path: Path, what: str) -> list[str]:
+    try:
+        return read_lines(str(path))
+    except OSError as error:
+        raise IELError(f"{path}: cannot be read ({error.strerror}); it is {what}") from error
+    except UnicodeDecodeError as error:
+        raise IELError(f"{path}: not UTF-8 ({error}); it is {what}") from error
 
 
 @dataclass(frozen=True)
@@ -54,23 +101,21 @@ class System:
     folder: Path
 
     @property
-    def _state(self) -> dict[str, Any]:
-        path = self.folder / "checkpoint_best.pt"
-        return _what_a_checkpoint_says(str(path), path.stat().st_mtime_ns if path.exists() else 0)
+    def _training(self) -> Training:
+        return Training.of(str(self.folder / "checkpoint_best.pt"))
 
     @property
     def parameters(self) -> int:
-        return self._state["parameters"]
+        return self._training.parameters
 
     @property
     def seed(self) -> int:
-        return self._state["cfg"]["common"]["seed"]
+        return self._training.seed
 
     @property
     def updates(self) -> int:
         """Optimiser updates behind the best checkpoint, those of the baseline included."""
-        own = self._state["optimizer_history"][-1]["num_updates"]
-        return own + self._updates_before
+        return self._training.updates + self._updates_before
 
     @property
     def _updates_before(self) -> int:
@@ -82,18 +127,18 @@ class System:
 
         Validation and extraction are part of it. None where the checkpoint does not say.
         """
-        return self._state["extra_state"].get("previous_training_time")
+        return self._training.seconds
 
     @property
     def extraction_seconds(self) -> float:
         """Wall-clock time that its training spent on extraction; 0 where all was in the store already."""
         return sum(
-            float(seconds) for seconds in re.findall(r": sentences \S+ to \S+ of \S+ read in ([\d.]+) s", self._log)
+            float(seconds) for seconds in re.findall(r": sentences \S+ to \S+ of \S+ read in (\d+\.?\d*) s", self._log)
         )
 
     def curve(self) -> Curve:
         """Validation loss after each epoch, by number of updates, those of the baseline included."""
-        found = re.findall(r"valid on 'valid' subset \| loss ([\d.]+) .*?\| num_updates (\d+)", self._log)
+        found = re.findall(r"valid on 'valid' subset \| loss (\d+\.?\d*) .*?\| num_updates (\d+)", self._log)
         # fairseq's own log file repeats lines.
         return [(int(updates) + self._updates_before, float(loss)) for loss, updates in dict.fromkeys(found)]
 
@@ -104,7 +149,7 @@ class System:
 
     def translations(self, split: str, language: str) -> list[str]:
         """Its translations of a set, raw text, in the order of the set."""
-        return read_lines(str(self.folder / f"{split}.{language}"))
+        return _lines(self.folder / f"{split}.{language}", f"the translations of {split}")
 
 
 @dataclass(frozen=True)
@@ -166,11 +211,7 @@ class Run:
         Raises:
             IELError: it is not there
         """
-        path = self.folder / "raw" / f"{split}.{language}"
-        try:
-            return read_lines(str(path))
-        except OSError as error:
-            raise IELError(f"{path}: cannot be read ({error.strerror}); it is the raw text of {split}") from error
+        return _lines(self.folder / "raw" / f"{split}.{language}", f"the raw text of {split}")
 
 
 def place(name: str) -> tuple:
@@ -203,11 +244,8 @@ def control_score(save_dir: str, metric: str) -> float:
     Raises:
         IELError: its checkpoint cannot be read, or was chosen by another metric
     """
-    from fairseq import checkpoint_utils
-
     best = str(Path(save_dir) / "checkpoint_best.pt")
-    state = checkpoint_utils.load_checkpoint_to_cpu(best)
-    chosen_by = state["cfg"]["checkpoint"]["best_checkpoint_metric"]
-    if chosen_by != metric:
-        raise IELError(f"{best}: the control's validation score is {chosen_by}, not {metric}")
-    return state["extra_state"]["best"]
+    training = Training.of(best)
+    if training.metric != metric or training.best is None:
+        raise IELError(f"{best}: the control's validation score is {training.metric}, not {metric}")
+    return training.best

@@ -21,7 +21,7 @@ from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.enhanced_source import enhance_batch, is_enhanced
-from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint
+from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint, read_dictionary
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import Extractor, check_that_it_is_the_one, check_that_it_is_there, load_extractor
@@ -101,6 +101,15 @@ class AttnEnhancedTranslationTask(TranslationTask):
                 train_subset="train",
             )
         )
+
+    @classmethod
+    def load_dictionary(cls, filename):
+        """Called by fairseq for each language.
+
+        Raises:
+            IELError: it cannot be read, or is none
+        """
+        return read_dictionary(filename)
 
     # --- the extractor -----------------------------------------------------------------------------------------
 

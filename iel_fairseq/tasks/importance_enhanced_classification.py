@@ -8,6 +8,7 @@ from typing import Any
 from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask, register_task
 
+from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
@@ -80,7 +81,9 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             task.initial_weights = cfg.hf_model
         else:
             raise IELError("--hf-model: give a pretrained encoder, or a trained checkpoint with --finetune-from-model")
-        task._remember(WordEnhancement(task.glue.name, pretrained))
+        origin = str(cfg.finetune_from_model or cfg.hf_model)
+        with in_one_line(origin, "no classifier can be made of its configuration and tokenizer"):
+            task._remember(WordEnhancement(task.glue.name, pretrained))
         return task
 
     @property

@@ -29,7 +29,12 @@ POOR = ["the cat was on a rug .", "one dog ran in a park", "he sells shells", "x
 def checkpoint(path: Path, updates: int, seconds: float, seed: int) -> None:
     torch.save(
         {
-            "cfg": {"common": {"seed": seed}, "model": {"_name": "transformer"}, "task": {"_name": "translation"}},
+            "cfg": {
+                "common": {"seed": seed},
+                "checkpoint": {"best_checkpoint_metric": "loss"},
+                "model": {"_name": "transformer"},
+                "task": {"_name": "translation"},
+            },
             "model": {"weights": torch.zeros(5, 4)},
             "optimizer_history": [{"num_updates": updates, "optimizer_name": "adam", "lr_scheduler_state": {}}],
             "extra_state": {
@@ -53,9 +58,9 @@ LOG = """\
 def make_run(folder: Path, seed: int, enhanced: list[str] = FAIR) -> Path:
     (folder / "raw").mkdir(parents=True)
     (folder / "data-bin").mkdir()
-    PreparedFolder(
-        *(str(folder / "data-bin"), "fr", "en"), sets={"valid": "valid", "test": "newstest"}, truecasers={}, codes={}
-    ).write()
+    codes = {"fr": "codes", "en": "codes"}
+    sets = {"valid": "valid", "test": "newstest"}
+    PreparedFolder(str(folder / "data-bin"), "fr", "en", sets=sets, truecasers={}, codes=codes).write()
     for split in ("valid", "test"):
         (folder / f"raw/{split}.en").write_text("\n".join([*REFERENCES, ""]))
         (folder / f"raw/{split}.fr").write_text("un <b>\ndeux\ntrois\nquatre\n")

@@ -1,0 +1,91 @@
+"""The files of a whole store, which are believed, and mapped into memory, only when they are as they were written."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from typing import Any, TypeAlias
+
+import numpy as np
+import torch
+from fairseq.data import ListDataset
+from fairseq.data.indexed_dataset import MMapIndexedDataset, _code_to_dtype
+
+from iel_fairseq.json_data import read_json
+
+AttentionPositions: TypeAlias = MMapIndexedDataset | ListDataset
+"""For each sentence its attention positions, int64 ``(J,)``, 1-based; ``sizes`` holds their numbers."""
+
+FILES = ("positions.bin", "positions.idx")
+"""What a manifest has the checksums of."""
+
+DAMAGED = (ValueError, KeyError, TypeError, FileNotFoundError, struct.error)
+"""What reading a damaged store raises."""
+
+BLOCK = 1 << 20
+"""Bytes that are read at once."""
+
+_HEADER = struct.Struct("<9sQBQ")
+"""Of an index: its kind, version, type of the positions, number of the sentences."""
+
+
+def read_manifest(store: str) -> dict[str, Any]:
+    """The manifest of the store in the folder *store*.
+
+    Raises:
+        one of DAMAGED: it is none
+        OSError: it cannot be read
+    """
+    return read_json(os.path.join(store, "manifest.json"), dict[str, Any])
+
+
+def open_positions(store: str, manifest: dict[str, Any]) -> AttentionPositions:
+    """The positions in the folder *store*, once they are as *manifest* has them.
+
+    Raises:
+        one of DAMAGED: they are not
+        OSError: they cannot be read
+    """
+    for name in FILES:
+        if crc32(os.path.join(store, name)) != manifest["crc32"][name]:
+            raise ValueError("checksum")
+    dtype = np.dtype(manifest["dtype"])
+    sizes = _sizes(os.path.join(store, "positions.idx"), dtype)
+    words = int(sizes.sum(dtype=np.int64))
+    if (len(sizes), words) != (manifest["sentences"], manifest["words"]):
+        raise ValueError("another number of sentences or words")
+    if os.path.getsize(os.path.join(store, "positions.bin")) != words * dtype.itemsize:
+        raise ValueError("not as many positions as the index has")
+    if not words:  # an empty file cannot be mapped
+        return ListDataset([torch.empty(0, dtype=torch.int64)] * len(sizes), sizes)
+    return MMapIndexedDataset(os.path.join(store, "positions"))
+
+
+def _sizes(index: str, dtype: np.dtype) -> np.ndarray:
+    """The numbers of positions in fairseq's *index*, int32 ``(sentences,)``. fairseq itself looks at none of it."""
+    with open(index, "rb") as file:
+        content = file.read()
+    kind, version, code, count = _HEADER.unpack_from(content)
+    if (kind, version) != (MMapIndexedDataset.Index._HDR_MAGIC, 1) or _code_to_dtype.get(code) != dtype:
+        raise ValueError("not the index of such positions")
+    if len(content) != _HEADER.size + 12 * count:
+        raise ValueError("an index of another length")
+    sizes = np.frombuffer(content, "<i4", count, _HEADER.size)
+    starts = np.frombuffer(content, "<i8", count, _HEADER.size + 4 * count)
+    if sizes.min(initial=0) < 0 or not np.array_equal(starts, (np.cumsum(sizes) - sizes) * dtype.itemsize):
+        raise ValueError("an index that contradicts itself")
+    return sizes
+
+
+def crc32(path: str) -> int:
+    """CRC-32 of a file.
+
+    Raises:
+        OSError: it cannot be read
+    """
+    checksum = 0
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            checksum = zlib.crc32(block, checksum)
+    return checksum
