@@ -80,6 +80,18 @@ def test_preparation_on_a_full_disk_says_so_and_goes_on_with_more_space(tmp_path
     fill_up_and_go_on(COMMANDS["iel prepare"], {"translation": str(tmp_path)}, disk, SHARES[1:2])
 
 
+def test_standard_output_on_a_full_disk_is_one_line(tmp_path):
+    (tmp_path / "gold.txt").write_text("0-0\n")
+    program = """
+import os
+os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+from iel_fairseq.cli import main
+main(["score-aer", "gold.txt", "gold.txt"])
+"""
+    line = error_line(ForkedCommand("python", ["-c", program], tmp_path))
+    assert "the output: cannot be written (No space left on device); free space there, or" in line
+
+
 def fill_up_and_go_on(command: Command, names: dict[str, str], disk: Disk, shares: Sequence[float]) -> list[str]:
     """Run *command* with too little space, and then with enough; what it says, for each of *shares*."""
     disk.free()
