@@ -72,15 +72,21 @@ def extract(data: Path, path: Path, cpu: bool) -> Iterator[Sample]:
 
     reader = threading.Thread(target=follow)
     reader.start()
-    started = time.perf_counter()
-    while process.poll() is None:
+    started, cpu, mib = time.perf_counter(), 0.0, 0.0
+
+    def sample() -> Sample:
         finished = re.findall(r"sentences [\d,]+ to ([\d,]+) of [\d,]+ read in", "".join(log))
         done = int(finished[-1].replace(",", "")) if finished else 0
-        yield Sample(time.perf_counter() - started, cpu_seconds(process.pid), done, anonymous_mib(process.pid))
+        return Sample(time.perf_counter() - started, cpu, done, mib)
+
+    while process.poll() is None:
+        cpu, mib = cpu_seconds(process.pid) or cpu, anonymous_mib(process.pid) or mib
+        yield sample()
         time.sleep(EVERY)
     reader.join()
     if process.returncode:
         raise SystemExit("".join(log[-20:]))
+    yield sample()
 
 
 def main() -> None:
@@ -99,7 +105,8 @@ def main() -> None:
         data = repeated(arguments.data, arguments.sentences, Path(name) / "data")
         for sample in extract(data, arguments.path, arguments.cpu):
             samples.append(sample)
-            if sample.sentences - samples[begin].sentences >= arguments.sentences / LINES:
+            done = sample.sentences - samples[begin].sentences
+            if done >= arguments.sentences / LINES or (done and sample.sentences == arguments.sentences):
                 print(row(samples[begin:]), flush=True)
                 begin = len(samples) - 1
     if arguments.plot:
