@@ -1,8 +1,10 @@
-"""How long a store of attention positions takes to be joined from its shards, to be checked and opened.
+"""How long a store of attention positions takes to be joined from its shards, to be checked and opened, and what a
+training set over it takes of the memory, batch after batch.
 
-    python benchmarks/store.py [--sentences 5000000]
+    python benchmarks/store.py [--sentences 5000000] [--batches 5000]
 
-Sentences are random, 10 to 44 tokens, and so are their attention positions: no model is read.
+Sentences are random, 10 to 44 tokens, and so are their attention positions: no model is read. Memory is what the
+process holds for itself, without the pages of the files that it has mapped.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ from pathlib import Path
 import numpy as np
 from fairseq.data import Dictionary, LanguagePairDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset
+from process import anonymous_mib
 
-from iel_fairseq.attention_store import AttentionStore, store_request
+from iel_fairseq.attention_store import AttentionPositions, AttentionStore, store_request
+from iel_fairseq.attn_dropout import AttnDropout
+from iel_fairseq.dataset import AttnEnhancedDataset
+from iel_fairseq.noise import Noise
 
 
 @contextmanager
@@ -36,9 +42,26 @@ def write_source(path: Path, sizes: np.ndarray, random: np.random.Generator) -> 
         index.write(sizes.tolist())
 
 
+def train_on(dataset: LanguagePairDataset, positions: AttentionPositions, count: int) -> None:
+    """Make *count* batches of 4,000 tokens from all over the enhanced data set, as an epoch does."""
+    print("\n| batches | seconds | memory, MiB |\n|---:|---:|---:|")
+    started, before = time.perf_counter(), anonymous_mib()
+    enhanced = AttnEnhancedDataset(
+        dataset, positions, attn_positions=True, limit=1024, noise=Noise(), dropout=AttnDropout()
+    )
+    batches = enhanced.batch_by_size(enhanced.ordered_indices(), max_tokens=4000, required_batch_size_multiple=8)
+    chosen = np.random.default_rng(1).permutation(len(batches))[:count]
+    for number, batch in enumerate(chosen):
+        if number % max(1, len(chosen) // 10) == 0:
+            print(f"| {number:,} | {time.perf_counter() - started:.1f} | {anonymous_mib() - before:+,.0f} |")
+        enhanced.collater([enhanced[index] for index in batches[batch]])
+    print(f"| {len(chosen):,} | {time.perf_counter() - started:.1f} | {anonymous_mib() - before:+,.0f} |")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", type=int, default=5_000_000)
+    parser.add_argument("--batches", type=int, default=5_000)
     arguments = parser.parse_args()
     random = np.random.default_rng(1)
     sizes = random.integers(10, 45, arguments.sentences)
@@ -55,7 +78,8 @@ def main() -> None:
                 lambda sentences: [np.arange(1, size) for size in sizes[sentences.start : sentences.stop]]
             )
         with timed("check its checksums and open it"):
-            AttentionStore(folder, "train", request).fill(lambda sentences: [])
+            positions = AttentionStore(folder, "train", request).fill(lambda sentences: [])
+        train_on(dataset, positions, arguments.batches)
 
 
 if __name__ == "__main__":

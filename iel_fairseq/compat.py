@@ -314,6 +314,26 @@ def let_diverse_beams_decode_any_batch() -> None:
     DiverseBeamSearch.step = step
 
 
+def let_bf16_do_without_a_tpu() -> None:
+    """Let ``--bf16`` train on a GPU or a CPU.
+
+    fairseq takes it for ``--tpu`` as well, which ends with an ``AttributeError`` where torch_xla is not installed.
+    """
+    from fairseq import options, utils
+
+    parse = options.parse_args_and_arch
+
+    @functools.wraps(parse)
+    def parse_args_and_arch(*args, **kwargs):
+        parsed = parse(*args, **kwargs)
+        namespace = parsed[0] if isinstance(parsed, tuple) else parsed
+        if namespace.bf16 and utils.xm is None:
+            namespace.tpu = False
+        return parsed
+
+    options.parse_args_and_arch = parse_args_and_arch
+
+
 def print_our_errors_as_one_line() -> None:
     """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user.
 
@@ -353,4 +373,5 @@ def apply() -> None:
     tell_tasks_that_a_round_begins()
     let_a_restart_make_the_same_batches()
     let_diverse_beams_decode_any_batch()
+    let_bf16_do_without_a_tpu()
     print_our_errors_as_one_line()
