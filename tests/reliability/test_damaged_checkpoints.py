@@ -74,7 +74,7 @@ def test_parts_that_are_something_else(data, readers, tmp_path, record_property,
     tried = 0
     for where, part in parts:
         mutants = [mutant for _, mutant in damaged_values(part, ODD)]
-        for mutant in rng.sample(mutants, min(len(mutants), count)):
+        for mutant in rng.sample(mutants, min(len(mutants), count // 2)):
             put = {**state, where[0]: {**state["cfg"], where[1]: mutant} if len(where) > 1 else mutant}
             torch.save(put, path)
             # it may be about the data, or the dictionary, that it asks for
