@@ -6,7 +6,6 @@ Nothing here changes what fairseq computes, but for ``--diverse-beam-groups``, w
 from __future__ import annotations
 
 import argparse
-import errno
 import functools
 import importlib
 import os
@@ -33,7 +32,7 @@ from iel_fairseq.checkpoint_safety import (
     what_is_wrong,
 )
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import discard_standard_output, not_written, whole_file
+from iel_fairseq.files import discard_standard_output, no_room, not_written, whole_file
 
 
 def hide_broken_torchaudio() -> None:
@@ -348,7 +347,7 @@ def print_our_errors_as_one_line() -> None:
                 "another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go on "
                 "from the last checkpoint"
             )
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if isinstance(error, OSError) and no_room(error):
             if error.filename is None:
                 discard_standard_output()  # it would raise again when the interpreter closes it, perhaps
             error = not_written("the output", error)

@@ -112,10 +112,10 @@ def load_extractor(
         _check_dictionaries(path, cfg, task, state["model"], enhancement)
         with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
             model = models.build_model(cfg.model, task, from_checkpoint=True)
-    try:
-        model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
-    except RuntimeError as error:
-        raise IELError(f"{path}: its weights do not fit its own settings ({str(error).splitlines()[0]})") from error
+        try:
+            model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
+        except RuntimeError as error:
+            raise IELError(f"{path}: its weights do not fit its own settings ({str(error).splitlines()[0]})") from error
     check_extractor(model, layer, heads)
     model.eval()
     # As fairseq-generate does. A Transformer computes attention for the layer asked for, others only if told.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import lzma
 import os
@@ -26,7 +27,7 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
         mode: ``w``, text in UTF-8, or ``wb``
 
     Raises:
-        OSError: it cannot be written; ``filename`` is *path*
+        OSError: it cannot be written, and ``filename`` is *path*; or what is done meanwhile raises it
     """
     temporary = f"{path}.part"
     try:
@@ -36,9 +37,14 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
     except BaseException as error:
         with suppress(OSError):
             os.remove(temporary)  # where the disk is full, its space is wanted
-        if isinstance(error, OSError) and error.filename in (None, temporary):
+        if isinstance(error, OSError) and (error.filename == temporary or (error.filename is None and no_room(error))):
             error.filename = path
         raise
+
+
+def no_room(error: OSError) -> bool:
+    """Whether a disk is full, or may not be written: it is not what is read meanwhile that is to blame."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def not_written(path: str, error: OSError) -> IELError:

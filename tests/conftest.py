@@ -24,7 +24,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     """Properties are tried on the same examples each time; on many in a slow run."""
     settings.register_profile("default", max_examples=20, derandomize=True, deadline=None, database=None)
-    settings.register_profile("slow", settings.get_profile("default"), max_examples=2000)
+    settings.register_profile("slow", settings.get_profile("default"), max_examples=500)
     settings.load_profile("slow" if config.getoption("--slow") else "default")
 
 

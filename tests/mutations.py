@@ -14,7 +14,7 @@ import pytest
 
 from iel_fairseq.errors import IELError
 
-COUNTS = [20, pytest.param(2000, marks=pytest.mark.slow)]
+COUNTS = [12, pytest.param(500, marks=pytest.mark.slow)]
 """Mutants of a file, by default and in a slow run."""
 
 SECONDS = 10

@@ -117,8 +117,8 @@ def _member(archive: str, name: str) -> Iterator[IO[bytes]]:
     with gzip.open(archive) as unpacked, tarfile.open(fileobj=unpacked, mode="r:") as members:
         for found in members:
             # ./NAME in some archives, NAME in others
-            if os.path.normpath(found.name) == name and (content := members.extractfile(found)) is not None:
-                yield content
+            if os.path.normpath(found.name) == name and (text := members.extractfile(found)) is not None:
+                yield text
                 while unpacked.read(BLOCK):  # at its end there is a checksum
                     pass
                 return

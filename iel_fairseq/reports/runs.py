@@ -68,13 +68,14 @@ def _training(path: str, changed: int) -> Training:
 
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     with in_one_line(path, "damaged, it does not say how it was trained"):
+        seconds = state["extra_state"].get("previous_training_time")
         said = {
             "parameters": sum(weights.numel() for weights in state["model"].values()),
             "seed": state["cfg"]["common"]["seed"],
             "updates": state["optimizer_history"][-1]["num_updates"],
             "metric": state["cfg"]["checkpoint"]["best_checkpoint_metric"],
             "best": state["extra_state"].get("best"),
-            "seconds": state["extra_state"].get("previous_training_time"),
+            "seconds": None if seconds is None else float(seconds),  # a tensor after a training of several ranks
         }
         return checked(said, Training)
 

@@ -38,7 +38,7 @@ def checkpoint(path: Path, updates: int, seconds: float, seed: int) -> None:
             "model": {"weights": torch.zeros(5, 4)},
             "optimizer_history": [{"num_updates": updates, "optimizer_name": "adam", "lr_scheduler_state": {}}],
             "extra_state": {
-                "previous_training_time": seconds,
+                "previous_training_time": torch.tensor(seconds, dtype=torch.float64),  # as several ranks leave it
                 "train_iterator": {"epoch": 1, "iterations_in_epoch": 0},
             },
         },
