@@ -12,6 +12,7 @@ from pathlib import Path
 
 import sacrebleu
 from fairseq import checkpoint_utils
+from forked import ForkedCommand
 
 import iel_fairseq
 
@@ -39,24 +40,30 @@ MODELS = {
 
 
 def run(
-    command: str, *arguments: object, stdin: str | None = None, cwd: Path | None = None, fails: bool = False
+    command: str, *arguments: object, stdin: str = "", cwd: Path | None = None, fails: bool = False, forked: bool = True
 ) -> str:
-    """Run one of fairseq's commands on the CPU; its standard output and error, joined.
+    """Run one of fairseq's commands, or ``iel``, on the CPU; its standard output and error.
 
-    *fails*: the command must end with exit status 1, else with 0.
+    Args:
+        command: its name
+        arguments: of the command
+        stdin: its standard input
+        cwd: folder to run it in
+        fails: the command must end with exit status 1, else with 0
+        forked: from a process that has imported everything, as :mod:`forked` has it, which saves seconds; else as a
+            user starts it
     """
-    done = subprocess.run(
-        [str(BIN / command), *map(str, arguments)],
-        input=stdin,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=cwd,
-        env=CPU,
-        timeout=600,
-    )
-    assert done.returncode == (1 if fails else 0), done.stdout[-6000:]
-    return done.stdout
+    words = [str(argument) for argument in arguments]
+    if forked:
+        process = ForkedCommand(command, words, cwd or Path.cwd(), stdin, CPU)
+        status, log = process.wait(600), process.output + process.error
+    else:
+        done = subprocess.run(
+            [BIN / command, *words], input=stdin, capture_output=True, text=True, cwd=cwd, env=CPU, timeout=600
+        )
+        status, log = done.returncode, done.stdout + done.stderr
+    assert status == (1 if fails else 0), log[-6000:]
+    return log
 
 
 def standard_input(text: bytes) -> io.TextIOWrapper:
@@ -71,8 +78,8 @@ def preprocess(prefix: Path, destination: Path, *arguments: object, splits: tupl
     return destination
 
 
-def train(data: Path, save_dir: Path, *arguments: object, fails: bool = False) -> str:
-    return run("fairseq-train", *training(data, save_dir), *arguments, fails=fails)
+def train(data: Path, save_dir: Path, *arguments: object, fails: bool = False, forked: bool = True) -> str:
+    return run("fairseq-train", *training(data, save_dir), *arguments, fails=fails, forked=forked)
 
 
 def training(data: Path, save_dir: Path) -> list[str]:
@@ -125,11 +132,12 @@ def one_of_two_ranks() -> list[str]:
     return [*where, "--distributed-no-spawn", "--distributed-backend", "gloo", "--ddp-backend", "legacy_ddp"]
 
 
-def generate(data: Path, model: object, *arguments: object, fails: bool = False) -> str:
+def generate(data: Path, model: object, *arguments: object, fails: bool = False, forked: bool = True) -> str:
     return run(
         *("fairseq-generate", data, "-s", "src", "-t", "tgt", "--cpu", "--path", model, "--beam", "5"),
         *("--log-format", "none", *arguments),
         fails=fails,
+        forked=forked,
     )
 
 

@@ -86,11 +86,11 @@ def trained(data, tmp_path_factory, worker_id):
         with FileLock(f"{folder}.lock"):
             if not (folder / "finished.log").exists():
                 if kind == "baseline":
-                    log = train(data, folder, *PLAIN[2:], *MODELS[arch], "--max-epoch", 12)
+                    log = train(data, folder, *PLAIN[2:], *MODELS[arch], "--max-epoch", 12, forked=False)
                 else:
                     extra = ["--attn-positions"] if kind == "positions" else []
                     options = ["--finetune-from-model", baseline, "--max-epoch", 3, *extra]
-                    log = train(data, folder, *IEL, *MODELS[arch], *options)
+                    log = train(data, folder, *IEL, *MODELS[arch], *options, forked=False)
                 (folder / "finished.log").write_text(log)
         return folder / "checkpoint_best.pt", (folder / "finished.log").read_text()
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +16,7 @@ _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     [
         *("iel_fairseq", "iel_fairseq.cli", "fairseq.models.transformer"),
-        *(f"fairseq_cli.{name}" for name in ("train", "generate", "interactive", "validate")),
+        *(f"fairseq_cli.{name}" for name in ("preprocess", "train", "generate", "interactive", "validate")),
         *("lime.lime_text", "matplotlib.pyplot", "sacrebleu", "sacremoses", "shap", "subword_nmt"),
         *("transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto"),
     ]
@@ -31,11 +31,21 @@ class ForkedCommand:
         error: its standard error, likewise
     """
 
-    def __init__(self, program: str, words: Sequence[str], cwd: Path, stdin: str = ""):
-        """Start *program* with *words* in the folder *cwd*."""
+    def __init__(
+        self,
+        program: str,
+        words: Sequence[str],
+        cwd: Path,
+        stdin: str = "",
+        environment: Mapping[str, str] | None = None,
+    ):
+        """Start *program* with *words* in the folder *cwd*, with *environment* besides what there is."""
         self._streams = tempfile.TemporaryDirectory()
         Path(self._streams.name, "stdin").write_text(stdin)
-        self._process = _SERVER.Process(target=_command, args=(program, list(words), str(cwd), self._streams.name))
+        variables = {**(environment or {}), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+        self._process = _SERVER.Process(
+            target=_command, args=(program, list(words), str(cwd), self._streams.name, variables)
+        )
         self._process.start()
 
     def wait(self, seconds: float) -> int | None:
@@ -83,11 +93,11 @@ def _run(program: str, words: Sequence[str], cwd: Path, stdin: str, status: int)
     return command.output, command.error
 
 
-def _command(program: str, words: list[str], cwd: str, streams: str) -> None:
+def _command(program: str, words: list[str], cwd: str, streams: str, variables: dict[str, str]) -> None:
     os.setpgid(0, 0)
     multiprocessing.set_start_method("fork", force=True)  # as in a process that was started by itself
     os.chdir(cwd)
-    os.environ.update({"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""})
+    os.environ.update(variables)
     sys.stdin = open(os.path.join(streams, "stdin"))  # noqa: SIM115  (until the process ends)
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(os.path.join(streams, name), os.O_WRONLY | os.O_CREAT), stream)

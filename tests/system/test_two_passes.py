@@ -74,12 +74,13 @@ def test_alignments_point_into_the_plain_source(data, trained, arch):
 def test_generate_interactive_and_hub_agree(data, corpus, trained, arch):
     """Line 11: every way of decoding runs both passes; line 13: the checkpoint alone is enough."""
     checkpoint, _ = trained(arch, {"transformer": "positions", "fconv": "words"}[arch])
-    generated = {i: fields[1] for i, fields in lines(generate(data, checkpoint, *IEL), "H").items()}
+    generated = {i: fields[1] for i, fields in lines(generate(data, checkpoint, *IEL, forked=False), "H").items()}
     text = (corpus / "test.src").read_text()
     interactive = run(
         *("fairseq-interactive", data, "-s", "src", "-t", "tgt", *IEL, "--cpu", "--path", checkpoint, "--beam", "5"),
         *("--buffer-size", 64, "--max-tokens", 300),
         stdin=text,
+        forked=False,
     )
     assert {i: fields[1] for i, fields in lines(interactive, "H").items()} == generated
     hub = {"transformer": TransformerModel, "fconv": FConvModel}[arch].from_pretrained(
