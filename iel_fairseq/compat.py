@@ -326,7 +326,7 @@ def let_bf16_do_without_a_tpu() -> None:
     def parse_args_and_arch(*args, **kwargs):
         parsed = parse(*args, **kwargs)
         namespace = parsed[0] if isinstance(parsed, tuple) else parsed
-        if namespace.bf16 and utils.xm is None:
+        if getattr(namespace, "bf16", False) and utils.xm is None:  # some commands parse only what was given
             namespace.tpu = False
         return parsed
 

@@ -1,17 +1,24 @@
-"""What the first pass found, and what fairseq's generators have to be told when they decode from x'."""
+"""Two passes: what the first one found, decoding from it, and what fairseq's generators have to be told for that."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
+from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
 
-from iel_fairseq.attention_words import AttentionWords
-from iel_fairseq.enhanced_source import EnhancedSource
+from iel_fairseq.attention_words import AttentionWords, NotFiniteError, extract_attention_words
+from iel_fairseq.config import AttnEnhancedTranslationConfig
+from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
+from iel_fairseq.enhancement import Enhancement
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -26,6 +33,93 @@ class FirstPass:
 
     words: AttentionWords
     enhanced: EnhancedSource
+
+
+class TwoPassTranslationTask(TranslationTask):
+    """fairseq's ``translation``, in which decoding is two passes: one model reads x, another one decodes from x'.
+
+    Subclasses say which model reads. Without one this is plain ``translation``.
+
+    Attributes:
+        enhancement: how x becomes x'
+        limit: longest x', with ``</s>``, that the model can read
+    """
+
+    cfg: AttnEnhancedTranslationConfig
+    enhancement: Enhancement
+    limit: int
+    _words_cut = 0
+
+    def reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
+        """The model of the first pass, on the device and in the precision of the *second*; None: there is none."""
+        raise NotImplementedError
+
+    @property
+    def reader_name(self) -> str:
+        """What messages call it."""
+        raise NotImplementedError
+
+    def reading(self) -> dict[str, Any]:
+        """Which of its attention is read: layer and heads."""
+        raise NotImplementedError
+
+    def first_pass(self, sample: dict[str, Any], second: BaseFairseqModel) -> tuple[dict[str, Any], FirstPass | None]:
+        """Read a batch with the extractor; *second* is the model that will decode, whose device and precision it takes.
+
+        Returns:
+            the batch with x' in the place of x, and what was found; *sample* itself and None, where x' is there already
+            or nothing is to do
+
+        Raises:
+            IELError: any problem of the extractor
+        """
+        if is_enhanced(sample) or "net_input" not in sample:
+            return sample, None
+        first = self.reader(second)
+        if first is None:
+            return sample, None
+        src_tokens = sample["net_input"]["src_tokens"]
+        try:
+            words = extract_attention_words(first, src_tokens, **self.reading())
+        except NotFiniteError as error:
+            number = int(sample["id"][error.row] if "id" in sample else error.row) + 1
+            raise NotFiniteError(0, error.row, f"{self.reader_name}, sentence {number:,}") from error
+        pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
+        words = replace(words, positions=self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos))
+        enhanced_sample, enhanced = enhance_batch(
+            sample,
+            words.positions,
+            pad=pad,
+            left_pad=self.cfg.left_pad_source,
+            limit=self.limit,
+            attn_positions=self.enhancement.attn_positions,
+            pad_to_multiple=self.cfg.required_seq_len_multiple,
+        )
+        cut = int(enhanced.cut.sum())
+        if cut:
+            self._words_cut += cut
+            logger.warning(f"{self._words_cut:,} attention words so far were cut to fit {self.limit} tokens")
+        return enhanced_sample, FirstPass(words, enhanced)
+
+    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
+        """Both passes: read x with the extractor, decode from x'. *sample* itself stays as it is.
+
+        The longest output is computed from x; alignments and attention point into x.
+        """
+        enhanced_sample, first = self.first_pass(sample, models[0])
+        if not is_enhanced(enhanced_sample):
+            return super().inference_step(generator, models, sample, prefix_tokens, constraints)
+        with max_len_from(generator, enhanced_sample["plain_src_len"]):
+            hypotheses = super().inference_step(generator, models, enhanced_sample, prefix_tokens, constraints)
+        if first is not None and isinstance(generator, SequenceGeneratorWithAlignment):
+            point_into_plain_source(generator, hypotheses, sample["net_input"]["src_tokens"], first.enhanced.origins)
+        return hypotheses
+
+    def valid_step(self, sample, model, criterion):
+        """The loss on x', and, with ``--eval-bleu``, the BLEU of two passes."""
+        model.eval()  # for the first pass, as fairseq does for the second
+        enhanced_sample, _ = self.first_pass(sample, model)
+        return super().valid_step(enhanced_sample, model, criterion)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -15,8 +16,9 @@ from pathlib import Path
 _SERVER = multiprocessing.get_context("forkserver")
 _SERVER.set_forkserver_preload(
     [
+        # The first one sets the form of log lines.
+        *(f"fairseq_cli.{name}" for name in ("train", "preprocess", "generate", "interactive", "validate")),
         *("iel_fairseq", "iel_fairseq.cli", "fairseq.models.transformer"),
-        *(f"fairseq_cli.{name}" for name in ("preprocess", "train", "generate", "interactive", "validate")),
         *("lime.lime_text", "matplotlib.pyplot", "sacrebleu", "sacremoses", "shap", "subword_nmt"),
         *("transformers.models.bert.modeling_bert", "transformers.models.auto.modeling_auto"),
     ]
@@ -102,6 +104,8 @@ def _command(program: str, words: list[str], cwd: str, streams: str, variables: 
     for stream, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(os.path.join(streams, name), os.O_WRONLY | os.O_CREAT), stream)
     sys.stdout, sys.stderr = os.fdopen(1, "w", 1), os.fdopen(2, "w", 1)
+    for handler in logging.root.handlers:  # fairseq's, which has the streams of the process that has imported it
+        handler.setStream(sys.stderr)
     sys.argv = [program, *words]
     import torch
 

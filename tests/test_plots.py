@@ -6,9 +6,10 @@ import json
 from dataclasses import asdict
 
 import pytest
-from commands import run
 
 from iel_fairseq.bootstrapping import Record, Round
+from iel_fairseq.cli import main
+from iel_fairseq.errors import IELError
 from iel_fairseq.plots import NoiseRecord, bootstrapping_figure, noise_figure
 
 
@@ -40,9 +41,13 @@ def test_a_panel_shows_means_seeds_spread_and_references():
     assert "control" not in [line.get_label() for line in test.get_lines()]
 
 
+def plot(*words: object) -> None:
+    main(["plot", *map(str, words)])
+
+
 def test_the_command_writes_a_picture(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps([asdict(each) for each in RECORDS]))
-    run("iel", "plot", "noise", tmp_path / "results.json", "--output", tmp_path / "noise.png")
+    plot("noise", tmp_path / "results.json", "--output", tmp_path / "noise.png")
     assert (tmp_path / "noise.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -56,18 +61,17 @@ def test_the_command_writes_a_picture(tmp_path):
 )
 def test_what_is_no_results_is_one_line(tmp_path, text, message):
     (tmp_path / "results.json").write_text(text)
-    log = run("iel", "plot", "noise", tmp_path / "results.json", "--output", tmp_path / "noise.png", fails=True)
-    assert "Traceback" not in log
-    assert message in log.splitlines()[-1]
+    with pytest.raises(IELError, match=message):
+        plot("noise", tmp_path / "results.json", "--output", tmp_path / "noise.png")
     assert not (tmp_path / "noise.png").exists()
 
 
 def test_results_that_are_missing_and_pictures_that_cannot_be_written_are_one_line(tmp_path):
-    log = run("iel", "plot", "noise", tmp_path / "none.json", "--output", tmp_path / "noise.png", fails=True)
-    assert "none.json: cannot be read (No such file or directory)" in log.splitlines()[-1]
+    with pytest.raises(IELError, match=r"none\.json: cannot be read \(No such file or directory\)"):
+        plot("noise", tmp_path / "none.json", "--output", tmp_path / "noise.png")
     (tmp_path / "results.json").write_text(json.dumps([asdict(each) for each in RECORDS]))
-    log = run("iel", "plot", "noise", tmp_path / "results.json", "--output", tmp_path / "noise.xyz", fails=True)
-    assert "noise.xyz: cannot be written" in log.splitlines()[-1]
+    with pytest.raises(IELError, match=r"noise\.xyz: cannot be written"):
+        plot("noise", tmp_path / "results.json", "--output", tmp_path / "noise.xyz")
 
 
 def test_rounds_are_drawn_with_the_control():
@@ -87,9 +91,9 @@ def test_rounds_are_drawn_with_the_control():
 
 
 def test_a_folder_without_rounds_is_one_line(tmp_path):
-    arguments = ("iel", "plot", "bootstrap", tmp_path, "--output", tmp_path / "rounds.png")
-    assert "bootstrapping.json: cannot be read" in run(*arguments, fails=True).splitlines()[-1]
+    words = ("bootstrap", tmp_path, "--output", tmp_path / "rounds.png")
+    with pytest.raises(IELError, match=r"bootstrapping\.json: cannot be read"):
+        plot(*words)
     (tmp_path / "bootstrapping.json").write_text("{}")
-    log = run(*arguments, fails=True)
-    assert "bootstrapping.json: no record of bootstrapping, or a damaged one" in log.splitlines()[-1]
-    assert "Traceback" not in log
+    with pytest.raises(IELError, match=r"bootstrapping\.json: no record of bootstrapping, or a damaged one"):
+        plot(*words)

@@ -11,29 +11,25 @@ from fairseq import utils
 from fairseq.logging import metrics
 from fairseq.models import BaseFairseqModel
 from fairseq.models.lstm import LSTMEncoder
-from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks import register_task
-from fairseq.tasks.translation import TranslationTask
 
-from iel_fairseq.attention_words import NotFiniteError, extract_attention_words
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
-from iel_fairseq.enhanced_source import enhance_batch, is_enhanced
 from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint, read_dictionary
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import Extractor, check_that_it_is_the_one, check_that_it_is_there, load_extractor
 from iel_fairseq.noise import Noise
 from iel_fairseq.source_positions import accept_source_positions
-from iel_fairseq.two_passes import FirstPass, max_len_from, point_into_plain_source
+from iel_fairseq.two_passes import TwoPassTranslationTask
 
 logger = logging.getLogger(__name__)
 
 
 @register_task("attn_enhanced_translation", dataclass=AttnEnhancedTranslationConfig)
-class AttnEnhancedTranslationTask(TranslationTask):
+class AttnEnhancedTranslationTask(TwoPassTranslationTask):
     """Translate from sources to which the words that an extractor looked at are appended (IEL, sections 3 and 4).
 
     Training and validation data are extracted once, when they are loaded. Decoding is two passes: the extractor
@@ -54,7 +50,6 @@ class AttnEnhancedTranslationTask(TranslationTask):
         """Longest enhanced source, with ``</s>``, that the model can read."""
         self._decoding = False  # from a checkpoint, as opposed to training
         self._extractor: Extractor | None = None
-        self._words_cut = 0
         self._bootstrapping = None if cfg.bootstrap_rounds == 1 else Bootstrapping(cfg)
         self._round_of_extractor = 0  # the first one's
         self._extractor_before: str | None = None  # SHA-256 of the last round's, when a round begins
@@ -172,6 +167,19 @@ class AttnEnhancedTranslationTask(TranslationTask):
             check_that_it_is_the_one(path, extractor.sha256, *known)
         self._extractor = extractor
         return extractor
+
+    def reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
+        """The model of the first pass, on the device and in the precision of the *second*; None: no extractor."""
+        if self._reads_itself:
+            return second
+        extractor = self.extractor()
+        parameter = next(second.parameters())
+        return None if extractor is None else extractor.model.to(parameter.device, parameter.dtype)
+
+    @property
+    def reader_name(self) -> str:
+        """What messages call it."""
+        return "the model itself" if self._reads_itself else str(self._extractor_path())
 
     def _start_enhanced_training(self, extractor: Extractor) -> None:
         """
@@ -382,72 +390,3 @@ class AttnEnhancedTranslationTask(TranslationTask):
         return super().build_generator(
             models, args, seq_gen_cls, extra_gen_cls_kwargs, prefix_allowed_tokens_fn=prefix_allowed_tokens_fn
         )
-
-    # --- two passes --------------------------------------------------------------------------------------------
-
-    def first_pass(self, sample: dict[str, Any], second: BaseFairseqModel) -> tuple[dict[str, Any], FirstPass | None]:
-        """Read a batch with the extractor; *second* is the model that will decode, whose device and precision it takes.
-
-        Returns:
-            the batch with x' in the place of x, and what was found; *sample* itself and None, where x' is there already
-            or nothing is to do
-
-        Raises:
-            IELError: any problem of the extractor
-        """
-        if is_enhanced(sample) or "net_input" not in sample:
-            return sample, None
-        first = self.reader(second)
-        if first is None:
-            return sample, None
-        src_tokens = sample["net_input"]["src_tokens"]
-        try:
-            words = extract_attention_words(first, src_tokens, **self.reading())
-        except NotFiniteError as error:
-            number = int(sample["id"][error.row] if "id" in sample else error.row) + 1
-            extractor = "the model itself" if self._reads_itself else self._extractor_path()
-            raise NotFiniteError(0, error.row, f"{extractor}, sentence {number:,}") from error
-        pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
-        words = replace(words, positions=self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos))
-        enhanced_sample, enhanced = enhance_batch(
-            sample,
-            words.positions,
-            pad=pad,
-            left_pad=self.cfg.left_pad_source,
-            limit=self.limit,
-            attn_positions=self.enhancement.attn_positions,
-            pad_to_multiple=self.cfg.required_seq_len_multiple,
-        )
-        cut = int(enhanced.cut.sum())
-        if cut:
-            self._words_cut += cut
-            logger.warning(f"{self._words_cut:,} attention words so far were cut to fit {self.limit} tokens")
-        return enhanced_sample, FirstPass(words, enhanced)
-
-    def reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
-        """The model of the first pass, on the device and in the precision of the *second*; None: no extractor."""
-        if self._reads_itself:
-            return second
-        extractor = self.extractor()
-        parameter = next(second.parameters())
-        return None if extractor is None else extractor.model.to(parameter.device, parameter.dtype)
-
-    def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
-        """Both passes: read x with the extractor, decode from x'. *sample* itself stays as it is.
-
-        The longest output is computed from x; alignments and attention point into x.
-        """
-        enhanced_sample, first = self.first_pass(sample, models[0])
-        if not is_enhanced(enhanced_sample):
-            return super().inference_step(generator, models, sample, prefix_tokens, constraints)
-        with max_len_from(generator, enhanced_sample["plain_src_len"]):
-            hypotheses = super().inference_step(generator, models, enhanced_sample, prefix_tokens, constraints)
-        if first is not None and isinstance(generator, SequenceGeneratorWithAlignment):
-            point_into_plain_source(generator, hypotheses, sample["net_input"]["src_tokens"], first.enhanced.origins)
-        return hypotheses
-
-    def valid_step(self, sample, model, criterion):
-        """The loss on x', and, with ``--eval-bleu``, the BLEU of two passes."""
-        model.eval()  # for the first pass, as fairseq does for the second
-        enhanced_sample, _ = self.first_pass(sample, model)
-        return super().valid_step(enhanced_sample, model, criterion)
