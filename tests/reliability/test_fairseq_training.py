@@ -112,7 +112,7 @@ def test_updates_of_several_batches(data, baseline, by_hand, arch, tmp_path):
     ours = train(data, tmp_path / "ours", arch, *IEL, *same, *together)
 
     def logged(log: str, name: str) -> list[float]:
-        return [float(value) for value in re.findall(rf"INFO:train:.*?\| {name} ([\d.]+)", log)]
+        return [float(value) for value in re.findall(rf"\| train \|.*?\| {name} ([\d.]+)", log)]
 
     assert len(logged(ours, "loss")) == 2
     for name in ("loss", "gnorm", "num_updates", "wpb", "bsz"):

@@ -60,6 +60,7 @@ def test_round_changed_words_and_noise_are_there_for_each_epoch(data, trained, t
         *("--train-subset", "valid", "--valid-subset", "test"),  # small
         *("--attn-store", tmp_path / "stores", "--bootstrap-rounds", 2, "--attn-noise", 0.25),
         *("--tensorboard-logdir", tmp_path / "events", "--wandb-project", "rounds"),
+        forked=False,  # W&B writes the last when the interpreter ends
     )
     rounds = json.loads((tmp_path / "save" / "bootstrapping.json").read_text())["rounds"]
     changed = rounds[1]["changed"]

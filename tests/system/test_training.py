@@ -97,7 +97,7 @@ dataset: {{max_tokens: 1000}}
 checkpoint: {{finetune_from_model: {baseline}, save_dir: {tmp_path / "save"}, no_epoch_checkpoints: true}}
 """
     )
-    log = run("fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "finetune", cwd=tmp_path)
+    log = run("fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "finetune", cwd=tmp_path, forked=False)
     assert "attention words for 4,000 sentences" in log
     remembered = torch.load(tmp_path / "save" / "checkpoint_best.pt")["task_state"][KEY]
     assert remembered["extractor"] == str(baseline)
