@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from fairseq import checkpoint_utils, utils
 
+from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device
@@ -60,12 +61,13 @@ class AttentionReader:
             IELError: missing, damaged or hostile file; no data folder, or another one's; no readable attention
         """
         state = checkpoint_utils.load_checkpoint_to_cpu(path)
-        trained = Enhancement.from_task_state(state.get("task_state") or {})
-        cfg = state["cfg"].task
-        folder = data or utils.split_paths(cfg.data)[0]
+        with in_one_line(path, "no translation model, or a damaged one"):
+            trained = Enhancement.from_task_state(state.get("task_state") or {})
+            languages = state["cfg"].task.source_lang, state["cfg"].task.target_lang
+            folder = data or utils.split_paths(state["cfg"].task.data)[0]
         if not os.path.isdir(folder):
             raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
-        task = AttnEnhancedTranslationTask.of_data_folder(folder, cfg.source_lang, cfg.target_lang)
+        task = AttnEnhancedTranslationTask.of_data_folder(folder, *languages)
         reads_for_it = path
         if trained.extractor is not None and not trained.reads_itself:
             reads_for_it = trained.extractor

@@ -33,6 +33,8 @@ COMMANDS = {
     "iel translate, its extractor": ["text", "--path", "remembers-hostile.pt", "--cpu"],
     "iel serve": ["--path", "hostile.pt", "--cpu", "--port", "0"],
     "iel serve --attn-model": ["--path", "good.pt", "--attn-model", "hostile.pt", "--cpu", "--port", "0"],
+    "iel plot attention --path": ["text", "--path", "hostile.pt", "--cpu", "--output", "out.html"],
+    "iel plot attention, its extractor": ["text", "--path", "remembers-hostile.pt", "--cpu", "--output", "out.html"],
     "iel predict": ["GLUE", "--path", "hostile.pt", "--cpu"],
     "iel faithfulness": ["GLUE", "--path", "hostile.pt", "--cpu"],
     "iel plot importance": ["GLUE", "--path", "hostile.pt", "--cpu", "--output", "out.html"],
@@ -54,9 +56,11 @@ COMMANDS = {
 """By name, which begins with the command itself."""
 
 BY_DEFAULT = ("iel translate --attn-model", "iel export-hf", "fairseq-train --restore-file", "fairseq-interactive")
-BUILD_A_TRANSFORMER = [name for name in COMMANDS if name.startswith(("iel extract", "iel translate", "iel serve"))]
-BUILD_A_TRANSFORMER += [
-    name for name in COMMANDS if name.startswith(("fairseq-gen", "fairseq-int", "fairseq-val", "fairseq-train --attn"))
+BUILD_A_TRANSFORMER = [
+    name
+    for name in COMMANDS
+    if name.startswith(("iel extract", "iel translate", "iel serve", "iel plot attention, its extractor"))
+    or name.startswith(("fairseq-gen", "fairseq-int", "fairseq-val", "fairseq-train --attn"))
 ]
 
 

@@ -55,6 +55,9 @@ def test_what_cannot_be_read_is_refused_in_one_line(trained, arch, reader, basel
     with pytest.raises(IELError, match=r"nowhere: .*is not there; say with --data"):
         AttentionReader.from_pretrained(str(baseline), f"{tmp_path}/nowhere", cpu=True)
     state = torch.load(trained(arch, "words")[0])
+    torch.save({**state, "cfg": {"task": {}, "model": {}}}, tmp_path / "other.pt")
+    with pytest.raises(IELError, match=r"other\.pt: no translation model, or a damaged one \("):
+        AttentionReader.from_pretrained(f"{tmp_path}/other.pt", cpu=True)
     state["task_state"]["iel_fairseq"]["extractor"] = f"{tmp_path}/gone.pt"
     torch.save(state, tmp_path / "finetuned.pt")
     with pytest.raises(IELError, match=r"gone\.pt: the extractor .* is missing; say with --path where it is now"):
