@@ -255,8 +255,10 @@ class _Generation:
         """
         time = torch.arange(self._steps, device=self._limits.device).unsqueeze(1)
         ends = self._hypotheses.eq(self._eos)
-        ended = ends.cumsum(dim=0).gt(0) | time.ge(self._limits)
-        _check_finite(self._number, self._scores.masked_fill(ended & ~ends, 0).t())
+        ends_so_far = ends.cumsum(dim=0)
+        ended = ends_so_far.gt(0) | time.ge(self._limits)
+        counts = ~ended | (ends & ends_so_far.eq(1) & time.lt(self._limits))  # the step that ends a sentence, too
+        _check_finite(self._number, self._scores.masked_fill(~counts, 0).t())
         return AttentionWords.of(
             self._hypotheses.masked_fill(ended, self._pad).t(),
             (self._columns + 1).masked_fill(ended, 0).t(),

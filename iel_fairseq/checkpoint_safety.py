@@ -13,10 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from omegaconf import DictConfig
 from torch import Tensor
 
-from iel_fairseq.errors import IELError
+from iel_fairseq.errors import IELError, of_another_rank
 
 LONGEST = 1000
 """Items of a list, or characters, in a setting; a convolution has one item for each layer."""
@@ -89,6 +90,8 @@ def in_one_line(path: str, what: str) -> Iterator[None]:
     except IELError:
         raise
     except Exception as error:  # a setting that is something else can raise anything anywhere
+        if of_another_rank(error) or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+            raise  # no fault of the file
         # fairseq hides why weights do not fit behind an Exception
         cause = error.__context__ if type(error) is Exception and error.__context__ else error
         line = next((line for line in str(cause).splitlines() if line.strip()), "")

@@ -1,6 +1,7 @@
 """fairseq 0.12 on today's torch: every patch with its reason.
 
-Nothing here changes what fairseq computes, but for ``--diverse-beam-groups``, which it computes wrongly.
+Nothing here changes what fairseq computes, but where it computes wrongly: ``--diverse-beam-groups``, and the batches of
+a training that was started again.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from iel_fairseq.checkpoint_safety import (
     value_of,
     what_is_wrong,
 )
-from iel_fairseq.errors import IELError
+from iel_fairseq.errors import IELError, of_another_rank
 from iel_fairseq.files import discard_standard_output, no_room, not_written, whole_file
 
 
@@ -129,7 +130,7 @@ def write_checkpoints_whole() -> None:
     def whole_copy(src_path, dst_path, overwrite=False):
         if not PathManager.supports_rename(dst_path):
             return copy(src_path, dst_path, overwrite)
-        with _written(dst_path), open(src_path, "rb") as source, whole_file(dst_path, "wb") as file:
+        with open(src_path, "rb") as source, _written(dst_path), whole_file(dst_path, "wb") as file:
             shutil.copyfileobj(source, file)
         return dst_path
 
@@ -342,10 +343,10 @@ def print_our_errors_as_one_line() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if isinstance(error, torch.distributed.DistError) or "/gloo/" in str(error):  # of NCCL, of gloo
+        if of_another_rank(error):
             error = IELError(
-                "another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go on "
-                "from the last checkpoint"
+                f"another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go "
+                f"on from the last checkpoint ({str(error).partition(chr(10))[0]})"
             )
         if isinstance(error, OSError) and no_room(error):
             if error.filename is None:

@@ -195,8 +195,8 @@ class DatasetExtraction:
     ) -> Iterator[tuple[int, AttentionWords]]:
         for number, batch in enumerate(batches):
             src_tokens = batch["net_input"]["src_tokens"]
-            hypotheses = self._given_hypotheses(model, batch)
             try:
+                hypotheses = self._given_hypotheses(model, batch)
                 words = read_attention_words(model, src_tokens, hypotheses, layer=self.layer, heads=self.heads)
             except NotFiniteError as error:
                 raise NotFiniteError(number, error.row) from error
@@ -214,7 +214,7 @@ class DatasetExtraction:
         try:
             best = [found[0]["tokens"][:-1] for found in search.generate([model], batch)]
         except AssertionError:  # how fairseq ends when no probability of a sentence is finite
-            extract_attention_words(model, src_tokens)  # says of which
+            extract_attention_words(model, src_tokens, layer=self.layer, heads=self.heads)  # says of which
             raise
         return data_utils.collate_tokens(best, dictionary.pad()).to(src_tokens)
 
