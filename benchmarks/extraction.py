@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import itertools
 import os
 import platform
 import re
@@ -25,33 +24,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import torch
-from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
 from fairseq.models.transformer import TransformerModelBase
+from some_sentences import some_sentences
 from ways import CTranslate2, Found, Material, Workers, print_alignment
 
 from iel_fairseq.extraction import DatasetExtraction
 
 BATCH_TOKENS = (2000, 4000, 8000)
 Run = Callable[..., tuple[float, Found | None]]
-
-
-def some_sentences(task, split: str, count: int, times: int, folder: Path) -> Path:
-    """The first *count* sentences of *split*, *times* over, as the split `train` of a data folder."""
-    folder.mkdir()
-    dataset, source, target = task.dataset(split), task.cfg.source_lang, task.cfg.target_lang
-    for language, dictionary, sentences in (
-        (source, dataset.src_dict, dataset.src),
-        (target, dataset.tgt_dict, dataset.tgt),
-    ):
-        dictionary.save(str(folder / f"dict.{language}.txt"))
-        prefix = folder / f"train.{source}-{target}.{language}"
-        builder = MMapIndexedDatasetBuilder(f"{prefix}.bin", dtype=np.int32)
-        for index in itertools.chain.from_iterable(itertools.repeat(range(count), times)):
-            builder.add_item(sentences[index])
-        builder.finalize(f"{prefix}.idx")
-    return folder
 
 
 def multiplications(model, source_tokens: int, target_tokens: int) -> float:
@@ -126,7 +107,7 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
     rate = matrix_rate(device)  # before CTranslate2, which changes this process's number of threads
     cores = torch.get_num_threads() if device.type == "cpu" else 1
     material = Material(
-        str(some_sentences(task, whole.split, count, 1, folder / "once")), whole.path, "train", whole.cpu
+        str(some_sentences(task, whole.split, count, count, folder / "once")), whole.path, "train", whole.cpu
     )
 
     one_process = Workers(material, 1, cores)
@@ -191,7 +172,7 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
 
     print("\n| `iel extract`, sentences | seconds | peak memory, MiB |\n|---:|---:|---:|")
     for times in (8, 16, 32):
-        data = some_sentences(task, whole.split, count, times, folder / f"{times} times")
+        data = some_sentences(task, whole.split, count, times * count, folder / f"{times} times")
         seconds, memory = extract_command(material, data)
         print(f"| {times * count:,} | {seconds:.1f} | {memory:,.0f} |")
 

@@ -20,10 +20,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from fairseq.data.indexed_dataset import MMapIndexedDatasetBuilder
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from process import anonymous_mib, cpu_seconds
+from some_sentences import some_sentences
 
 LINES = 20
 EVERY = 1.0
@@ -42,20 +41,10 @@ class Sample:
 
 def repeated(data: Path, sentences: int, folder: Path) -> Path:
     """A data folder whose training set is that of *data* over and over."""
-    folder.mkdir()
     cfg = TranslationConfig(data=str(data), train_subset="train", dataset_impl=None, required_seq_len_multiple=1)
     task = TranslationTask.setup_task(cfg)
     task.load_dataset("train")
-    dataset, source, target = task.dataset("train"), task.cfg.source_lang, task.cfg.target_lang
-    for language, dictionary, side in ((source, task.src_dict, dataset.src), (target, task.tgt_dict, dataset.tgt)):
-        dictionary.save(str(folder / f"dict.{language}.txt"))
-        prefix = folder / f"train.{source}-{target}.{language}"
-        builder = MMapIndexedDatasetBuilder(f"{prefix}.bin", dtype=np.uint16)
-        once = [side[index] for index in range(len(dataset))]
-        for number in range(sentences):
-            builder.add_item(once[number % len(once)])
-        builder.finalize(f"{prefix}.idx")
-    return folder
+    return some_sentences(task, "train", len(task.dataset("train")), sentences, folder)
 
 
 def extract(data: Path, path: Path, cpu: bool) -> Iterator[Sample]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fairseq import checkpoint_utils, utils
+from fairseq import checkpoint_utils
 
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.enhancement import Enhancement
-from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device
 from iel_fairseq.extractor import (
     Extractor,
     check_that_it_is_the_one,
     check_that_it_is_there,
+    data_folder_of,
     load_extractor,
 )
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
@@ -64,9 +63,7 @@ class AttentionReader:
         with in_one_line(path, "no translation model, or a damaged one"):
             trained = Enhancement.from_task_state(state.get("task_state") or {})
             languages = state["cfg"].task.source_lang, state["cfg"].task.target_lang
-            folder = data or utils.split_paths(state["cfg"].task.data)[0]
-        if not os.path.isdir(folder):
-            raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
+            folder = data_folder_of(state, data)
         task = AttnEnhancedTranslationTask.of_data_folder(folder, *languages)
         reads_for_it = path
         if trained.extractor is not None and not trained.reads_itself:

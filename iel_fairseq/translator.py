@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -22,6 +21,7 @@ from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device, extraction_dtype
+from iel_fairseq.extractor import data_folder_of
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.source_tokens import source_tokens, symbols_of
@@ -112,11 +112,9 @@ class AttnEnhancedTranslator:
         state = checkpoint_utils.load_checkpoint_to_cpu(path, asked if data is None else {**asked, "data": data})
         with in_one_line(path, "damaged"):
             remembered = Enhancement.from_task_state(state.get("task_state") or {})
-            folder = utils.split_paths(state["cfg"].task.get("data") or "DATA-BIN")[0]
-        if remembered.extractor is None and not remembered.reads_itself:
-            raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
-        if not os.path.isdir(folder):
-            raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
+            if remembered.extractor is None and not remembered.reads_itself:
+                raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
+            folder = data_folder_of(state)
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], state=state)
         device, dtype = extraction_device(cpu), extraction_dtype(fp16, bf16)
         model.to(device, dtype).eval()

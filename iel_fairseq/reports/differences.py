@@ -65,13 +65,12 @@ def attention_words(run: Run, system: System, split: str, indices: Sequence[int]
         )
         extractor = task.extractor()
         lines = read_lines(str(run.folder / "bpe" / f"{split}.{run.source}"))
-        sentences = {index: lines[index] for index in indices}
         found: dict[int, str] = {}
-        for index, sentence in sentences.items():
-            tokens = task.source_dictionary.encode_line(sentence, add_if_not_exist=False).long()
+        for index in indices:
+            tokens = task.source_dictionary.encode_line(lines[index], add_if_not_exist=False).long()
             with torch.no_grad():
                 words = extract_attention_words(extractor.model, tokens.unsqueeze(0), **task.reading())
-            x = sentence.split()
+            x = lines[index].split()
             found[index] = " ".join(f"{x[position - 1]}/{position}" for position in words.positions[0].tolist())
     except (IELError, OSError, UnicodeDecodeError, IndexError) as error:
         logger.warning(f"{system.folder}: no attention words are shown ({error})")
