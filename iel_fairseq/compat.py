@@ -289,6 +289,7 @@ def let_a_restart_make_the_same_batches() -> None:
         iterator = get(task, dataset, *args, epoch=1, **kwargs)
         if not kept:
             iterator.epoch = epoch
+            dataset.set_epoch(epoch)
         return iterator
 
     FairseqTask.get_batch_iterator = get_batch_iterator

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import torch
 from fairseq.data import LanguagePairDataset, data_utils
 
 from iel_fairseq.attn_dropout import AttnDropout
@@ -77,19 +78,20 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
         self.limit = limit
         self.noise = noise
         self.dropout = dropout
-        self._epoch = 1
+        # Shared: processes that load batches live as long as the training, and must learn that an epoch begins.
+        self._epoch = torch.ones((), dtype=torch.int64).share_memory_()
         self.cut = words - (sizes - plain_sizes)
         """Attention words that do not fit, int64 ``(sentences,)``."""
 
     def set_epoch(self, epoch):
         """Called by fairseq before the sentences of each epoch are asked for."""
         super().set_epoch(epoch)
-        self._epoch = epoch
+        self._epoch.fill_(epoch)
 
     def __getitem__(self, index):
         item = super().__getitem__(index)
         positions = self.attention_positions[index]
-        item["attention_positions"] = positions[:0] if self.dropout.drops(self._epoch, index) else positions
+        item["attention_positions"] = positions[:0] if self.dropout.drops(int(self._epoch), index) else positions
         return item
 
     def collater(self, samples, pad_to_length=None):

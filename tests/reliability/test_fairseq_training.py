@@ -123,7 +123,17 @@ def test_updates_of_several_batches(data, baseline, by_hand, arch, tmp_path):
 def interrupted(data, baseline, arch, tmp_path_factory) -> tuple[Path, Path]:
     """Save directories of a training of 12 updates, and of one that was ended within an epoch and went on."""
     folders = tmp_path_factory.mktemp("whole"), tmp_path_factory.mktemp("parts")
-    same = (*IEL, "--finetune-from-model", baseline, "--save-interval-updates", 5, "--attn-dropout", 0.3)
+    same = (
+        *IEL,
+        "--finetune-from-model",
+        baseline,
+        "--save-interval-updates",
+        5,
+        "--attn-dropout",
+        0.3,
+        "--num-workers",
+        1,
+    )
     train(data, folders[0], arch, *same, "--max-update", 12)
     train(data, folders[1], arch, *same, "--max-update", 5)
     log = train(data, folders[1], arch, *same, "--max-update", 12)
