@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from fairseq import checkpoint_utils
 
 from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.data_folder import data_folder_of
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.extraction import DatasetExtraction, extraction_device
 from iel_fairseq.extractor import (
     Extractor,
     check_that_it_is_the_one,
     check_that_it_is_there,
-    data_folder_of,
     load_extractor,
 )
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of

@@ -24,7 +24,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from typing import IO
 
@@ -191,12 +191,11 @@ class AttentionStore:
 
     def _fill_together(self, lock: IO, extract: Extract, share: range, wait: bool) -> AttentionPositions | None:
         whole = len(self.shards)  # the number of the lock on the store itself
-        with _locked(lock, whole) as ours:
-            if ours and self.open() is None:
-                with suppress(FileNotFoundError):
-                    os.remove(self._file("manifest.json"))  # it is damaged
         told = False
         while True:
+            with _locked(lock, whole) as ours:
+                if ours and os.path.exists(self._file("manifest.json")) and self.open() is None:
+                    os.remove(self._file("manifest.json"))  # it is damaged
             for shard in share:
                 with _locked(lock, shard) as ours:
                     # With the manifest there, a shard that is missing has been used, and is not needed again.

@@ -81,5 +81,7 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     cpu: bool = II("common.cpu")
     fp16: bool = II("common.fp16")
     bf16: bool = II("common.bf16")
+    max_tokens: Optional[int] = II("dataset.max_tokens")
+    max_tokens_valid: Optional[int] = II("dataset.max_tokens_valid")
     log_format: Optional[str] = II("common.log_format")
     log_interval: int = II("common.log_interval")

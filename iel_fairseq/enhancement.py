@@ -29,6 +29,7 @@ class Enhancement:
     Attributes:
         extractor: absolute path of the extractor's checkpoint; None: the model reads the plain source
         extractor_sha256: SHA-256 of that file
+        attn_model: what ``--attn-model`` asked for in training: in later rounds of bootstrapping not the extractor
         reads_itself: the model itself is the extractor in decoding; *extractor* made the words it was trained on
         attn_positions: whether attention words had the positions they were read from
         attn_layer: the decoder layer that was read; None: Algorithm 1's own choice
@@ -42,6 +43,7 @@ class Enhancement:
 
     extractor: str | None = None
     extractor_sha256: str | None = None
+    attn_model: str | None = None
     reads_itself: bool = False
     attn_positions: bool = False
     attn_layer: int | None = None
@@ -117,12 +119,17 @@ class Enhancement:
                     f"binarise the data with the training data's dictionaries (fairseq-preprocess --srcdict --tgtdict)"
                 )
 
-    def same_input(self, other: Enhancement) -> bool:
-        """Whether models that remember *self* and *other* want the same input, as an ensemble must."""
-        return self._input() == other._input()
+    def same_input(self, other: Enhancement, extractor_given: bool) -> bool:
+        """Whether models that remember *self* and *other* want the same input, as an ensemble must.
 
-    def _input(self) -> tuple:
-        extractor = SELF if self.reads_itself else self.extractor_sha256
+        Args:
+            other: of another model
+            extractor_given: both shall read what another extractor finds, whatever they remember
+        """
+        return self._input(extractor_given) == other._input(extractor_given)
+
+    def _input(self, extractor_given: bool) -> tuple:
+        extractor = None if extractor_given else SELF if self.reads_itself else self.extractor_sha256
         return extractor, self.attn_positions, self.attn_layer, self.attn_heads, self.noise
 
     def describe(self) -> str:

@@ -54,18 +54,6 @@ def checkpoint_sha256(path: str) -> str:
         raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
 
 
-def data_folder_of(state: dict[str, Any], data: str | None = None) -> str:
-    """The data folder that the checkpoint *state* was trained on; or *data*, which was asked for.
-
-    Raises:
-        IELError: it is not there
-    """
-    folder = data or utils.split_paths(state["cfg"].task.get("data") or "DATA-BIN")[0]
-    if not os.path.isdir(folder):
-        raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
-    return folder
-
-
 def check_that_it_is_there(path: str, remembered: str | None, sha256: str | None, option: str) -> None:
     """Before an extractor is loaded for a checkpoint that remembers one.
 

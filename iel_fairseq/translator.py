@@ -18,10 +18,10 @@ from torch import Tensor
 
 from iel_fairseq.attention_words import AttentionWords, read_attention_words
 from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.data_folder import data_folder_of
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device, extraction_dtype
-from iel_fairseq.extractor import data_folder_of
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.source_tokens import source_tokens, symbols_of

@@ -48,7 +48,7 @@ class TwoPassTranslationTask(TranslationTask):
     cfg: AttnEnhancedTranslationConfig
     enhancement: Enhancement
     limit: int
-    _words_cut = 0
+    _told_of_cut = _told_of_long = False
 
     def reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
         """The model of the first pass, on the device and in the precision of the *second*; None: there is none."""
@@ -95,11 +95,19 @@ class TwoPassTranslationTask(TranslationTask):
             attn_positions=self.enhancement.attn_positions,
             pad_to_multiple=self.cfg.required_seq_len_multiple,
         )
-        cut = int(enhanced.cut.sum())
-        if cut:
-            self._words_cut += cut
-            logger.warning(f"{self._words_cut:,} attention words so far were cut to fit {self.limit} tokens")
+        self._tell(src_tokens.size(1), first.encoder.max_positions(), int(enhanced.cut.sum()))
         return enhanced_sample, FirstPass(words, enhanced)
+
+    def _tell(self, columns: int, readable: int, cut: int) -> None:
+        """Say once that attention words do not fit, or that the extractor cannot read long sources at all."""
+        if cut and not self._told_of_cut:
+            self._told_of_cut = True
+            logger.warning(f"attention words are cut to fit {self.limit} tokens, {cut} in a first batch")
+        if columns > readable and not self._told_of_long:
+            self._told_of_long = True
+            logger.warning(
+                f"sources longer than {self.reader_name} can read ({readable} tokens) get no attention words"
+            )
 
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
         """Both passes: read x with the extractor, decode from x'. *sample* itself stays as it is.

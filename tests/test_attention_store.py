@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import time
+from multiprocessing.synchronize import Event as EventType
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetB
 from test_extraction import dataset_of
 
 import iel_fairseq
-from iel_fairseq.attention_store import AttentionStore, source_fingerprint, store_request
+from iel_fairseq.attention_store import AttentionStore, _locked, source_fingerprint, store_request
 from iel_fairseq.errors import IELError
 
 TEXTS = [[4 + i % 5] * (i % 7) for i in range(50)]
@@ -273,6 +274,27 @@ def test_damaged_store_is_extracted_again(whole, tmp_path, expected, file, damag
     assert len(again.shards()) == 7
     assert content(whole) == expected
     assert ("damaged" in caplog.text) == ((file, damage) != ("manifest.json", "missing"))
+
+
+def hold(store: AttentionStore, held: EventType) -> None:
+    with open(store._file("lock"), "ab") as lock, _locked(lock, len(store.shards)) as ours:
+        assert ours
+        held.set()
+        time.sleep(60)
+
+
+def test_a_damaged_store_is_not_left_to_one_that_died(whole, tmp_path, expected):
+    (Path(whole.path) / "positions.bin").write_bytes(b"")
+    held = multiprocessing.Event()
+    doomed = start(hold, whole, held)  # as if it were looking through the store
+    assert held.wait(timeout=10)
+    other = start(whole.fill, Extraction(tmp_path / "again"))
+    time.sleep(0.5)
+    assert other.is_alive()
+    doomed.kill()
+    other.join(timeout=10)
+    assert other.exitcode == 0
+    assert content(whole) == expected
 
 
 def test_store_in_a_place_that_cannot_be_written(tmp_path):

@@ -1,6 +1,5 @@
 """The task ``attn_enhanced_translation``: fairseq's ``translation`` on sources enhanced with attention words."""
 
-import glob
 import logging
 import os
 from dataclasses import replace
@@ -16,6 +15,7 @@ from fairseq.tasks import register_task
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
+from iel_fairseq.data_folder import check_data_folder, check_split
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint, read_dictionary
 from iel_fairseq.errors import IELError
@@ -49,11 +49,13 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         self.limit = cfg.max_source_positions
         """Longest enhanced source, with ``</s>``, that the model can read."""
         self._decoding = False  # from a checkpoint, as opposed to training
+        self._options_of_checkpoint = False  # and not of a command
         self._extractor: Extractor | None = None
         self._bootstrapping = None if cfg.bootstrap_rounds == 1 else Bootstrapping(cfg)
         self._round_of_extractor = 0  # the first one's
         self._extractor_before: str | None = None  # SHA-256 of the last round's, when a round begins
         self._validated: int | None = None  # the epoch, until its first result is there
+        self._combined: dict[str, bool] = {}  # of each split, whether it was loaded with those of more numbers
 
     @classmethod
     def setup_task(cls, cfg: AttnEnhancedTranslationConfig, **kwargs):
@@ -69,13 +71,10 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         Noise(cfg.attn_noise or 0.0)  # refuse what is no share, before any work
         AttnDropout(cfg.attn_dropout)
         folder = (utils.split_paths(cfg.data or "") or [""])[0]
-        if not os.path.isdir(folder):
-            raise IELError(f"{folder or 'DATA'}: no such data folder; make one with fairseq-preprocess")
-        for language in (cfg.source_lang, cfg.target_lang):
-            file = os.path.join(folder, f"dict.{language}.txt")
-            if language is not None and not os.path.isfile(file):
-                raise IELError(f"{file}: no such dictionary; check --source-lang, --target-lang and the data folder")
-        return super().setup_task(cfg, **kwargs)
+        check_data_folder(folder, (cfg.source_lang, cfg.target_lang))
+        task = super().setup_task(cfg, **kwargs)
+        task._options_of_checkpoint = kwargs.get("from_checkpoint", False)
+        return task
 
     @classmethod
     def of_data_folder(cls, data: str, source_lang: str | None = None, target_lang: str | None = None):
@@ -92,6 +91,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
                 # What other groups of fairseq's options own, at their defaults.
                 finetune_from_model=None,
                 dataset_impl=None,
+                max_tokens=None,
+                max_tokens_valid=None,
                 required_seq_len_multiple=1,
                 train_subset="train",
             )
@@ -118,30 +119,36 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         super().load_state_dict(state_dict)
         remembered = Enhancement.from_task_state(state_dict).asked_for(self.cfg)
         remembered.check_dictionaries(self._data)
-        if self._decoding and not remembered.same_input(self.enhancement):
+        if self._decoding and not remembered.same_input(self.enhancement, extractor_given=self._asked is not None):
             raise IELError(
                 "--path: the models of the ensemble want different input "
                 f"({self.enhancement.describe()}; {remembered.describe()}); decode them one by one"
             )
         self.enhancement = remembered
         self._decoding = True
+        self._bootstrapping = None
 
     @property
     def _reads_itself(self) -> bool:
         """Whether one model serves both passes in decoding, and in the validation of its training."""
         return self.enhancement.reads_itself if self._decoding else self.cfg.attn_model == SELF
 
+    @property
+    def _asked(self) -> str | None:
+        """The file that ``--attn-model`` asks for; None: none.
+
+        The hub and fairseq-validate take their options from the checkpoint. What training was given asks for nothing:
+        it may be in another folder, and a later round has read another.
+        """
+        asked = self.cfg.attn_model
+        nothing_new = self._options_of_checkpoint and asked == self.enhancement.attn_model
+        return None if asked == SELF or nothing_new else asked
+
     def _extractor_path(self) -> str | None:
-        asked, remembered = self.cfg.attn_model, self.enhancement.extractor
-        asked = None if asked == SELF else asked
-        if not self._decoding:
-            found_best = self._bootstrapping.extractor if self._bootstrapping is not None else None
-            return found_best or asked or self.cfg.finetune_from_model
-        # The hub takes its options from the checkpoint: this may be what training was given, in another folder.
-        tail = os.path.normpath(f"/{asked}")
-        if asked and remembered and remembered.endswith(tail) and os.path.isfile(remembered):
-            return remembered
-        return asked or remembered
+        if self._decoding:
+            return self._asked or self.enhancement.extractor
+        found_best = self._bootstrapping.extractor if self._bootstrapping is not None else None
+        return found_best or self._asked or self.cfg.finetune_from_model
 
     def reading(self) -> dict[str, Any]:
         """Which attention is read, layer and heads: in decoding as in training, where the checkpoint knows."""
@@ -193,6 +200,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             self.enhancement,
             extractor=extractor.path,
             extractor_sha256=extractor.sha256,
+            attn_model=self.cfg.attn_model,
             reads_itself=self._reads_itself,
             attn_positions=self.cfg.attn_positions,
             attn_layer=self.cfg.attn_layer,
@@ -237,11 +245,13 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
                 return  # the round goes on with its data, or the last one has ended
         folders = utils.split_paths(self.cfg.data)
         folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
-        self._check_split(folder, split)
+        check_split(folder, split, self.cfg.source_lang)
         super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         plain = CompleteLanguagePairDataset(self.datasets[split])
         self.datasets[split] = plain
-        if task_cfg is not None:
+        self.dataset_to_epoch_iter.pop(earlier, None)
+        self._combined[split] = combine
+        if task_cfg is not None or self._decoding:
             return
         extractor = self.extractor()
         if extractor is None:
@@ -254,25 +264,27 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         extraction = self._extraction(plain, split, extractor)
         positions = extraction.store(stores).fill(extraction.positions)
         extractor.model.cpu()  # leave the GPU to the training
+        training = split == self.cfg.train_subset
+        # fairseq leaves out what has more tokens than a batch may have: rather a few attention words than a sentence.
+        limit = min(self.limit, (self.cfg.max_tokens if training else self.cfg.max_tokens_valid) or self.limit)
         enhanced = AttnEnhancedDataset(
             plain,
             positions,
             attn_positions=self.cfg.attn_positions,
-            limit=self.limit,
+            limit=limit,
             noise=self.enhancement.noise,
-            dropout=AttnDropout(self.cfg.attn_dropout if split == self.cfg.train_subset else 0.0, self.cfg.seed),
+            dropout=AttnDropout(self.cfg.attn_dropout if training else 0.0, self.cfg.seed),
         )
         logger.info(
             f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave "
             f"{positions.sizes.sum(dtype=np.int64):,} attention words for {len(plain):,} sentences; "
             f"{(positions.sizes == 0).sum():,} sentences have none, {enhanced.cut.sum():,} words of "
-            f"{(enhanced.cut > 0).sum():,} sentences are cut to fit {self.limit} tokens"
+            f"{(enhanced.cut > 0).sum():,} sentences are cut to fit {limit} tokens"
         )
         self.datasets[split] = enhanced
-        self.dataset_to_epoch_iter.pop(earlier, None)
         if another_round and self._bootstrapping is not None:
             for other in [name for name in self.datasets if name != split]:
-                self.load_dataset(other)  # with this round's extractor
+                self.load_dataset(other, combine=self._combined[other])  # with this round's extractor
             before = earlier.attention_positions if isinstance(earlier, AttnEnhancedDataset) else None
             if before is None and self._extractor_before is not None:  # another process ended that round
                 before = extraction.store(stores, self._extractor_before).open()
@@ -319,13 +331,6 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
                 metrics.log_scalar("attn_changed", self._bootstrapping.changed, weight=0, priority=610, round=3)
         if self.enhancement.attn_noise:
             metrics.log_scalar("attn_noise", self.enhancement.attn_noise, weight=0, priority=620, round=3)
-
-    def _check_split(self, folder: str, split: str) -> None:
-        files = glob.glob(f"{glob.escape(os.path.join(folder, split))}.*-*.{self.cfg.source_lang}*")
-        if not files:
-            raise IELError(f"{folder}: there is no split {split!r}; check the name and the data folder")
-        if all(os.path.getsize(file) == 0 for file in files if not file.endswith(".idx")):
-            raise IELError(f"{folder}: split {split!r} holds no sentences")
 
     def _extraction(self, plain: CompleteLanguagePairDataset, split: str, extractor: Extractor) -> DatasetExtraction:
         return DatasetExtraction(

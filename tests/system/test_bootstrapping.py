@@ -11,8 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import BIN, CPU, IEL, MODELS, bleu, generate, lines, train, train_two_ranks, training
+from commands import BIN, CPU, IEL, MODELS, bleu, generate, lines, load, train, train_two_ranks, training
+from fairseq import checkpoint_utils, tasks
+from fairseq import options as fairseq_options
+from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 
+from iel_fairseq.dataset import AttnEnhancedDataset
 from iel_fairseq.enhancement import KEY
 
 ROUNDS = ("--bootstrap-rounds", 3, "--bootstrap-epochs", 2)
@@ -20,7 +24,7 @@ BLEU = ("--eval-bleu", "--eval-tokenized-bleu", "--best-checkpoint-metric", "ble
 
 
 def options(baseline: Path, stores: Path) -> tuple:
-    model = (*IEL, *MODELS["transformer"], "--finetune-from-model", baseline)
+    model = (*IEL, *MODELS["transformer"], "--finetune-from-model", baseline, "--attn-model", baseline)
     return (*model, *ROUNDS, "--attn-store", stores, "--lr", "1e-3")
 
 
@@ -91,6 +95,50 @@ def test_extractors_that_are_needed_are_kept_and_the_best_decodes_with_the_right
     assert kept == {path for path in needed if "extractor.round" in path}
     output = generate(data, folder / "checkpoint_best.pt", *IEL)
     assert sorted(lines(output, "H")) == list(range(100))
+
+
+def test_the_hub_reads_with_the_extractor_of_the_round_and_begins_none(undisturbed, data, trained):
+    """Its options are those of the training, the first round's extractor among them."""
+    folder, _ = undisturbed
+    _, task = load(folder / "checkpoint_last.pt", data)
+    assert task.cfg.attn_model == str(trained("transformer", "baseline")[0])
+    assert task.extractor().path == str(folder / "extractor.round3.pt")
+    written = (folder / "bootstrapping.json").stat().st_mtime_ns
+    task.load_dataset("train")
+    assert not isinstance(task.dataset("train"), AttnEnhancedDataset)
+    assert (folder / "bootstrapping.json").stat().st_mtime_ns == written
+    other = {"data": str(data), "attn_model": str(folder / "checkpoint_best.pt")}
+    _, _, task = checkpoint_utils.load_model_ensemble_and_task([str(folder / "checkpoint_last.pt")], other)
+    assert task.extractor().path == str(folder / "checkpoint_best.pt")
+
+
+@pytest.mark.parametrize("model", ["FILE", "self"])
+def test_a_round_loads_other_sets_as_they_were_loaded_and_forgets_the_earlier_ones(data, trained, tmp_path, model):
+    for file in data.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+        if file.name.startswith("test."):
+            (tmp_path / file.name.replace("test.", "valid1.")).symlink_to(file)
+    baseline = trained("transformer", "baseline")[0]
+    words = [
+        *training(tmp_path, tmp_path / "save"),
+        *MODELS["transformer"],
+        *IEL,
+        "--bootstrap-rounds",
+        2,
+        "--upsample-primary",
+        1,
+    ]
+    words += ["--finetune-from-model", baseline, "--attn-model", {"FILE": baseline}.get(model, model)]
+    parser = fairseq_options.get_training_parser()
+    cfg = convert_namespace_to_omegaconf(fairseq_options.parse_args_and_arch(parser, [str(word) for word in words]))
+    task = tasks.setup_task(cfg.task)
+    task.load_dataset("valid", combine=True)
+    both = len(task.dataset("valid"))
+    assert both > 100
+    task.get_batch_iterator(task.dataset("valid"), max_sentences=8)
+    task.load_dataset("train", combine=True)
+    assert len(task.dataset("valid")) == both
+    assert set(task.dataset_to_epoch_iter) <= set(task.datasets.values())
 
 
 def test_the_same_command_again_changes_nothing(undisturbed, data, trained):

@@ -47,3 +47,14 @@ def test_every_sentence_is_extracted_trained_on_and_validated(sets, trained, tmp
     sentences = float(re.findall(r"INFO \| train \| .*\| bsz ([\d.]+)", log)[-1])
     assert batches * sentences == pytest.approx(1014, abs=batches * 0.05 + 0.01)  # bsz is printed with one decimal
     assert float(re.findall(r"'valid' subset .*\| bsz ([\d.]+)", log)[-1]) == 7
+
+
+def test_batches_that_hold_no_enhanced_sentence_hold_plain_ones(sets, trained, tmp_path):
+    """What has more tokens than ``--max-tokens`` fairseq leaves out in training, and ends at in validation."""
+    baseline, _ = trained("transformer", "baseline")
+    longest = max(len(side) + 1 for pair in make_pairs(seed=5, count=9) for side in (pair.source, pair.target))
+    few = ("--train-subset", "test3", "--max-tokens", longest, "--finetune-from-model", baseline, "--max-epoch", 1)
+    log = train(sets, tmp_path, *IEL, *MODELS["transformer"], *few)
+    assert "invalid sizes" not in log
+    assert re.search(rf"test3: .* [1-9]\d* words of [1-9] sentences are cut to fit {longest} tokens", log)
+    assert float(re.findall(r"'valid' subset .*\| bsz ([\d.]+)", log)[-1]) > 0

@@ -12,6 +12,8 @@ from fairseq import checkpoint_utils
 from fairseq.models.fconv import FConvModel
 from fairseq.models.transformer import TransformerModel
 
+from iel_fairseq.enhancement import KEY
+
 REFERENCES = [pair.known()[1] for pair in known_pairs()]
 KINDS = ("words", "positions")
 
@@ -171,6 +173,16 @@ def test_ensemble_of_fine_tuned_models(data, trained, arch):
     alone = lines(generate(data, checkpoint, *IEL), "H")
     twice = lines(generate(data, f"{checkpoint}:{checkpoint}", *IEL), "H")
     assert {i: fields[1] for i, fields in twice.items()} == {i: fields[1] for i, fields in alone.items()}
+
+
+def test_an_ensemble_of_other_extractors_reads_the_one_that_it_is_given(data, trained, tmp_path):
+    checkpoint, baseline = trained("transformer", "words")[0], trained("transformer", "baseline")[0]
+    state = torch.load(checkpoint)
+    state["task_state"][KEY].update(extractor=str(tmp_path / "gone.pt"), extractor_sha256="0" * 64)
+    torch.save(state, tmp_path / "other.pt")
+    ensemble = f"{checkpoint}:{tmp_path / 'other.pt'}"
+    given = lines(generate(data, ensemble, *IEL, "--attn-model", baseline), "H")
+    assert given == lines(generate(data, f"{checkpoint}:{checkpoint}", *IEL), "H")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""fairseq's data folders: which one a checkpoint has, and that what is asked for is in it."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from fairseq import utils
+
+from iel_fairseq.errors import IELError
+
+
+def data_folder_of(state: dict[str, Any], data: str | None = None) -> str:
+    """The data folder that the checkpoint *state* was trained on; or *data*, which was asked for.
+
+    Raises:
+        IELError: it is not there
+    """
+    folder = data or utils.split_paths(state["cfg"].task.get("data") or "DATA-BIN")[0]
+    if not os.path.isdir(folder):
+        raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
+    return folder
+
+
+def check_data_folder(folder: str, languages: Sequence[str | None]) -> None:
+    """
+    Args:
+        folder: that data are asked of; empty: none was named
+        languages: whose dictionaries must be in it; None: fairseq finds out
+
+    Raises:
+        IELError: no such folder, or no dictionary in it
+    """
+    if not os.path.isdir(folder):
+        raise IELError(f"{folder or 'DATA'}: no such data folder; make one with fairseq-preprocess")
+    for language in languages:
+        file = os.path.join(folder, f"dict.{language}.txt")
+        if language is not None and not os.path.isfile(file):
+            raise IELError(f"{file}: no such dictionary; check --source-lang, --target-lang and the data folder")
+
+
+def check_split(folder: str, split: str, source_lang: str) -> None:
+    """
+    Args:
+        folder: of the data
+        split: name of the set
+        source_lang: its source language
+
+    Raises:
+        IELError: there is no such set, or nothing in it
+    """
+    files = glob.glob(f"{glob.escape(os.path.join(folder, split))}.*-*.{source_lang}*")
+    if not files:
+        raise IELError(f"{folder}: there is no split {split!r}; check the name and the data folder")
+    if all(os.path.getsize(file) == 0 for file in files if not file.endswith(".idx")):
+        raise IELError(f"{folder}: split {split!r} holds no sentences")
