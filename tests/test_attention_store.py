@@ -69,7 +69,7 @@ def expected(whole) -> dict[str, bytes]:
 
 
 def start(target, *arguments) -> multiprocessing.Process:
-    process = multiprocessing.get_context("fork").Process(target=target, args=arguments)
+    process = multiprocessing.get_context("fork").Process(target=target, args=arguments, daemon=True)
     process.start()
     return process
 
