@@ -112,8 +112,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
     task = AttnEnhancedTranslationTask.of_data_folder(arguments.data, arguments.source_lang, arguments.target_lang)
     extractor = load_extractor(arguments.path, task, arguments.attn_layer, arguments.attn_heads)
-    together = arguments.gen_subset == task.cfg.train_subset  # with train1, train2, as training loads it
-    task.load_dataset(arguments.gen_subset, combine=together, task_cfg=task.cfg)  # plain
+    task.load_dataset(arguments.gen_subset, task_cfg=task.cfg)  # plain
     return DatasetExtraction(
         task.dataset(arguments.gen_subset),
         arguments.gen_subset,
