@@ -188,8 +188,9 @@ def make_workspace(folder: Path) -> None:
         lines = [["index", "sentence1", "sentence2", "label"], *rows]
         text = "".join("\t".join(line[: 3 if name == "test" else 4]) + "\n" for line in lines)
         (classification / f"GLUE-DIR/RTE/{name}.tsv").write_text(text)
-    (classification / "runs/glue.small").mkdir(parents=True)
-    (classification / "runs/glue.small/data").symlink_to("../../GLUE-DIR")
+    for runs in ("runs/glue", "runs/glue.small"):
+        (classification / runs).mkdir(parents=True)
+        (classification / runs / "data").symlink_to("../../GLUE-DIR")
     run_rules(TRAINED, folder)
     for system in ("baseline", "attention-positions"):  # as a recipe leaves them
         finished = translation / "runs/mine/transformer" / system
