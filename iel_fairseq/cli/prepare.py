@@ -90,8 +90,11 @@ def _splits(arguments: argparse.Namespace) -> list[Split]:
         return corpus_splits(arguments.dataset, source, target, arguments.raw, downloads)
     prefixes = {"train": arguments.trainpref, "valid": arguments.validpref}
     for prefix in (arguments.testpref or "").split(","):
+        name = os.path.basename(prefix)
+        if name in prefixes:
+            raise IELError(f"--testpref {prefix}: two sets would be called {name}; rename the files of one")
         if prefix:
-            prefixes[os.path.basename(prefix)] = prefix
+            prefixes[name] = prefix
     return [Split.of_files(name, [(_text(prefix, source), _text(prefix, target))]) for name, prefix in prefixes.items()]
 
 

@@ -295,3 +295,17 @@ def test_raw_text_is_scored_and_written(prepared, tmp_path, capsys):
     assert " ".join(translated["source"]).replace("@@ ", "") == "L&apos; arc @-@ en @-@ ciel"
     pieces = f"{' '.join(translated['hypothesis'])} ".replace("@@ ", "")
     assert translated["first_pass"] == PreparedFolder.read(str(data)).text("en").decode(pieces)
+
+
+def test_two_sets_of_one_name_are_refused(tmp_path):
+    """As in ``--testpref 2013/test,2014/test``: one of them would be lost."""
+    for prefix in ("2013/test", "2014/test", "train", "valid"):
+        for language in ("src", "tgt"):
+            file = tmp_path / f"{prefix}.{language}"
+            file.parent.mkdir(exist_ok=True)
+            file.write_text("a\n")
+    words = ["-s", "src", "-t", "tgt", "--trainpref", tmp_path / "train", "--validpref", tmp_path / "valid"]
+    tests = f"{tmp_path}/2013/test,{tmp_path}/2014/test"
+    log = run("iel", "prepare", *words, "--testpref", tests, "--destdir", tmp_path / "out", fails=True)
+    assert "/2014/test: two sets would be called test; rename the files of one" in log
+    assert not (tmp_path / "out").exists()
