@@ -13,7 +13,8 @@ class MosesText:
     """The two ways between a raw sentence and Moses tokens, for one language.
 
     Tokens are escaped (``&apos;``), hyphens inside words split (``@-@``). Truecased means that the first word of a
-    sentence has the case that it has elsewhere; the way back makes it a capital.
+    sentence has the case that it has elsewhere, and so has a word in a case of which there is none (``HELLO``); the way
+    back makes the first letter a capital.
     """
 
     def __init__(self, language: str, truecaser: str | None = None):
@@ -43,7 +44,10 @@ class MosesText:
 
     def truecase(self, tokens: str) -> str:
         """The same tokens truecased; as they are, without a truecaser."""
-        return tokens if self._truecaser is None else self._truecaser.truecase(tokens, return_str=True)
+        if self._truecaser is None:
+            return tokens
+        # Without use_known sacremoses changes every word of a sentence to its most frequent case; Moses does not.
+        return self._truecaser.truecase(tokens, return_str=True, use_known=True)
 
     def encode(self, sentence: str) -> str:
         """A raw sentence as a model reads it, before BPE."""

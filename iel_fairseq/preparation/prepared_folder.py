@@ -15,6 +15,9 @@ from iel_fairseq.preparation.moses_text import MosesText
 FILE = "preparation.json"
 """Beside the dictionaries, with the files that it names."""
 
+FORMAT = 2
+"""Of truecased folders: 1 gave every word its most frequent case, also inside sentences."""
+
 
 @dataclass(frozen=True)
 class PreparedFolder:
@@ -31,6 +34,7 @@ class PreparedFolder:
         inputs: SHA-256 of each file that it was prepared from
         versions: of the libraries that did the work
         sha256: of the files of truecasers and codes
+        format: that it was written in; 1 where it is not said
     """
 
     folder: str
@@ -43,13 +47,14 @@ class PreparedFolder:
     inputs: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     sha256: dict[str, str] = field(default_factory=dict)
+    format: int = 1
 
     @classmethod
     def read(cls, folder: str) -> PreparedFolder:
         """Read what *folder* remembers.
 
         Raises:
-            IELError: it was not made by ``iel prepare``, or its memory is damaged
+            IELError: it was not made by ``iel prepare``, or its memory is damaged, or it was truecased in another way
         """
         path = os.path.join(folder, FILE)
         try:
@@ -59,6 +64,8 @@ class PreparedFolder:
             raise IELError(f"{path}: cannot be read ({error.strerror}); iel prepare makes it") from error
         except ValueError as error:
             raise IELError(f"{path}: damaged ({error}); run iel prepare again") from error
+        if prepared.truecasers and prepared.format != FORMAT:
+            raise IELError(f"{path}: truecased in format {prepared.format}, not {FORMAT}; prepare another folder")
         return prepared
 
     def _check(self) -> None:
@@ -73,7 +80,7 @@ class PreparedFolder:
 
     def write(self) -> None:
         """Write it into its folder."""
-        contents = asdict(self)
+        contents = asdict(self) | {"format": FORMAT}
         del contents["folder"]
         with whole_file(os.path.join(self.folder, FILE)) as file:
             json.dump(contents, file, indent=1, ensure_ascii=False)

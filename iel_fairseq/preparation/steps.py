@@ -35,7 +35,7 @@ from iel_fairseq.preparation.journal import Journal
 from iel_fairseq.preparation.moses_text import write_truecaser
 from iel_fairseq.preparation.pair_work import Options, Tokenize, Transform, Worked, truecase
 from iel_fairseq.preparation.parallel_text import Pair, aligned
-from iel_fairseq.preparation.prepared_folder import PreparedFolder
+from iel_fairseq.preparation.prepared_folder import FORMAT, PreparedFolder
 from iel_fairseq.preparation.processes import in_order, in_pieces
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,8 @@ class Preparation:
             raise IELError(f"{self._path('data-bin')}: was not made by iel prepare; name another folder")
         sets = {name: split.name for name, split in self._splits.items()}
         request = {**asdict(options), "sets": sets, "input": self._inputs}
+        if options.truecase:
+            request["format"] = FORMAT
         self._journal = Journal(folder, "journal.json", request)
 
     def run(self) -> dict[str, Any]:

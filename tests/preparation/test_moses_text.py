@@ -22,6 +22,7 @@ def test_the_truecaser_gives_first_words_their_usual_case(tmp_path):
     text = MosesText("en", model)
     assert text.encode("The dog saw Paul. The Cat.") == "the dog saw Paul . the Cat ."
     assert text.truecase("Unknown words stay") == "Unknown words stay"
+    assert text.truecase("a THE dog , Dog or DOG . DOG") == "a THE dog , Dog or dog . dog"  # Moses: known cases stay
     assert text.decode("&quot; the dog &quot; saw Paul . the cat isn &apos;t &amp; it @-@ self") == (
         '"The dog" saw Paul. The cat isn\'t & it-self'
     )

@@ -143,6 +143,19 @@ def test_the_folder_remembers_the_way_there_and_back(prepared):
     assert french.decode("le chat dort . il voit l&apos; arc @-@ en @-@ ciel") == "Le chat dort. Il voit l'arc-en-ciel"
 
 
+def test_a_folder_that_was_truecased_in_another_way_is_refused(text, prepared, tmp_path):
+    for name in ("data-bin/preparation.json", "journal.json"):
+        before = json.loads((prepared / name).read_text())
+        (before.get("request") or before).pop("format")
+        before.pop("sha256" if name == "journal.json" else "versions")
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(before))
+    with pytest.raises(IELError, match=r"preparation\.json: truecased in format 1, not 2; prepare another folder$"):
+        PreparedFolder.read(str(tmp_path / "data-bin"))
+    with pytest.raises(IELError, match="made with format nothing, not 2; name another folder, or remove this one"):
+        cli.main(own(text, tmp_path))
+
+
 def test_fairseq_reads_and_writes_raw_text_with_it(prepared):
     tokenizer = encoders.build_tokenizer(Namespace(tokenizer="prepared", prepared_data=str(prepared / "data-bin")))
     assert tokenizer.encode("Le chat, aujourd'hui.") == "le chat , aujourd&apos; hui ."
