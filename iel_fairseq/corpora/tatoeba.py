@@ -33,7 +33,7 @@ def split_by_english(path: str) -> dict[str, list[Pair]]:
 
     English sentences are put in an order by their hash, the same on every machine. Of the first ones, those of valid
     and test, the first translation is taken; no pair with an English or a French sentence of valid or test is in
-    training.
+    training, nor with one that has other spaces alone (before French punctuation, say).
 
     Args:
         path: lines ``English<TAB>French``, with or without further columns
@@ -53,8 +53,17 @@ def split_by_english(path: str) -> dict[str, list[Pair]]:
     for name, size in SIZES.items():
         found[name] = [(translations[english][0], english) for english in order[start : start + size]]
         start += size
-    held_out = {french for pairs in found.values() for french, _ in pairs}
+    held_out = [pair for pairs in found.values() for pair in pairs]
+    held_out_french, held_out_english = ({_letters(pair[side]) for pair in held_out} for side in (0, 1))
     found["train"] = [
-        (french, english) for english in order[start:] for french in translations[english] if french not in held_out
+        (french, english)
+        for english in order[start:]
+        if _letters(english) not in held_out_english
+        for french in translations[english]
+        if _letters(french) not in held_out_french
     ]
     return found
+
+
+def _letters(sentence: str) -> str:
+    return "".join(sentence.split())
