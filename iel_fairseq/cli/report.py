@@ -49,9 +49,9 @@ def run(arguments: argparse.Namespace) -> None:
         for folder in arguments.runs
         for result in score_run(Run.read(folder), arguments.models, arguments.systems, arguments.control)
     ]
-    found = sections(results)
-    data = records(results)
     prefix = arguments.output or os.path.join(arguments.runs[0], "results")
+    found = sections(results, os.path.basename(prefix))
+    data = records(results)
     markdown = markdown_page(found)
     try:
         os.makedirs(os.path.dirname(os.path.abspath(prefix)), exist_ok=True)

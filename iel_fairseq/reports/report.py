@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -130,24 +131,31 @@ def records(results: Iterable[Result]) -> list[dict[str, Any]]:
     ]
 
 
-def sections(results: Sequence[Result]) -> list[tuple[str, list[Part]]]:
+def sections(results: Sequence[Result], name: str) -> list[tuple[str, list[Part]]]:
     """Title and parts of each experiment: runs that differ in the seed alone are one.
+
+    Args:
+        results: of all runs
+        name: of the report, with which the names of its pictures begin
 
     Raises:
         IELError: two runs of an experiment have the same seed
     """
-    found: list[tuple[str, list[Part]]] = []
+    found: dict[str, list[Part]] = {}
     experiments: dict[tuple[str, str, str, tuple[str, ...]], list[Result]] = {}
     for result in results:
         run = result.run
         experiments.setdefault((run.label, run.source, run.target, tuple(run.sets.values())), []).append(result)
-    for (label, source, target, _), members in experiments.items():
+    for (label, source, target, sets), members in experiments.items():
         title = label if f"{source}-{target}" in label else f"{label}, {source}-{target}"
+        if title in found:
+            title += f", {', '.join(sets)}"
         tables: list[Part] = [_score_table(metric, members) for metric in METRICS]
         first = members[0].run
         own = [result for result in members if result.run == first]
-        found.append((title, [*tables, _training_table(members), *_pictures(own), *_sentences(own)]))
-    return found
+        pictures = _pictures(own, f"{name}.{re.sub(', +', '.', title)}")
+        found[title] = [*tables, _training_table(members), *pictures, *_sentences(own)]
+    return [*found.items()]
 
 
 def _rows(members: Sequence[Result]) -> list[tuple[str, str, list[Result]]]:
@@ -195,12 +203,11 @@ def _training_table(members: Sequence[Result]) -> Table:
     rows = []
     for model, name, same in _rows(members):
         systems = [one.system for one in same]
-        seconds = [system.training_seconds for system in systems if system.training_seconds is not None]
         rows.append(
             [
-                *(model, name, f"{systems[0].parameters:,}"),
+                *(model, name, "-" if systems[0].parameters is None else f"{systems[0].parameters:,}"),
                 _mean([system.updates for system in systems], "{:,.0f}"),
-                _mean(seconds, "{:,.0f}"),
+                _mean([system.training_seconds for system in systems], "{:,.0f}"),
                 _mean([system.extraction_seconds for system in systems], "{:,.1f}"),
             ]
         )
@@ -212,23 +219,32 @@ def _training_table(members: Sequence[Result]) -> Table:
     return Table("Table 4: what training took", header, rows, note)
 
 
-def _mean(values: Sequence[float], form: str) -> str:
-    return form.format(statistics.mean(values)) if values else "-"
+def _mean(values: Iterable[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return form.format(statistics.mean(known)) if known else "-"
 
 
-def _pictures(members: Sequence[Result]) -> list[Part]:
-    """Of one run: training curves; the ablation and bootstrapping where they are part of it."""
+def _pictures(members: Sequence[Result], prefix: str) -> list[Part]:
+    """Of one run: training curves; the ablation and bootstrapping where they are part of it.
+
+    Args:
+        members: results of the run
+        prefix: of the names of the files
+    """
     from iel_fairseq.bootstrapping import Record  # these import matplotlib and fairseq
     from iel_fairseq.plots import NoiseRecord, bootstrapping_figure, noise_figure, training_figure
 
     found: list[Part] = []
-    label = members[0].run.label
     for model, own in groupby(members, lambda result: result.model):
         systems = [result.system for result in own]
-        curves = {each.name: each.curve() for each in systems if not each.name.startswith("noise-")}
+        curves = {
+            each.name: each.curve()
+            for each in systems
+            if each.updates is not None and not each.name.startswith("noise-")
+        }
         if any(curves.values()):
             figure = training_figure({name: curve for name, curve in curves.items() if curve}, model)
-            found.append(_picture(f"{model}: validation loss", f"{label}.{model}.curves.png", figure))
+            found.append(_picture(f"{model}: validation loss", f"{prefix}.{model}.curves.png", figure))
         for system in systems:
             path = system.folder / "bootstrapping.json"
             if path.exists():
@@ -237,7 +253,7 @@ def _pictures(members: Sequence[Result]) -> list[Part]:
                 score = control_score(str(control), record.metric) if (control / "finished").exists() else None
                 title = f"{model}: {system.name}, validation {record.metric} over rounds"
                 figure = bootstrapping_figure(record, {"control": score})
-                found.append(_picture(title, f"{label}.{model}.{system.name}.png", figure))
+                found.append(_picture(title, f"{prefix}.{model}.{system.name}.png", figure))
     if any(result.system.name.startswith("noise-") for result in members):
         title = "BLEU against the share of random attention words"
         drawn = [
@@ -245,7 +261,7 @@ def _pictures(members: Sequence[Result]) -> list[Part]:
             for result in members
             for name, scores in result.scores.items()
         ]
-        found.append(_picture(title, f"{label}.noise.png", noise_figure(drawn)))
+        found.append(_picture(title, f"{prefix}.noise.png", noise_figure(drawn)))
     return found
 
 

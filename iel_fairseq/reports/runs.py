@@ -37,17 +37,15 @@ class Training:
     """What a checkpoint says of its own training.
 
     Attributes:
-        parameters: number of the weights
         seed: of the training
-        updates: of the optimiser
+        updates: of the optimiser; None: it was restarted, and the checkpoint knows those since then alone
         metric: by which the best checkpoint was chosen
         best: its best score; None: there was no validation
         seconds: wall-clock time; None: it does not say
     """
 
-    parameters: int
     seed: int
-    updates: int
+    updates: int | None
     metric: str
     best: float | None
     seconds: float | None
@@ -68,11 +66,11 @@ def _training(path: str, changed: int) -> Training:
 
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     with in_one_line(path, "damaged, it does not say how it was trained"):
+        restarted = state["cfg"]["task"].get("bootstrap_restart", False)
         seconds = state["extra_state"].get("previous_training_time")
         said = {
-            "parameters": sum(weights.numel() for weights in state["model"].values()),
             "seed": state["cfg"]["common"]["seed"],
-            "updates": state["optimizer_history"][-1]["num_updates"],
+            "updates": None if restarted else state["optimizer_history"][-1]["num_updates"],
             "metric": state["cfg"]["checkpoint"]["best_checkpoint_metric"],
             "best": state["extra_state"].get("best"),
             "seconds": None if seconds is None else float(seconds),  # a tensor after a training of several ranks
@@ -106,21 +104,24 @@ class System:
         return Training.of(str(self.folder / "checkpoint_best.pt"))
 
     @property
-    def parameters(self) -> int:
-        return self._training.parameters
+    def parameters(self) -> int | None:
+        """Number of the model's weights, shared ones once; None where its log does not say."""
+        found = re.search(r"num\. shared model params: ([\d,]+)", self._log)
+        return int(found[1].replace(",", "")) if found else None
 
     @property
     def seed(self) -> int:
         return self._training.seed
 
     @property
-    def updates(self) -> int:
-        """Optimiser updates behind the best checkpoint, those of the baseline included."""
-        return self._training.updates + self._updates_before
+    def updates(self) -> int | None:
+        """Optimiser updates behind the best checkpoint, those of the baseline included; None where nothing says."""
+        own = self._training.updates
+        return None if own is None else own + self._updates_before
 
     @property
     def _updates_before(self) -> int:
-        return 0 if self.name == "baseline" else System("baseline", self.folder.parent / "baseline").updates
+        return 0 if self.name == "baseline" else System("baseline", self.folder.parent / "baseline").updates or 0
 
     @property
     def training_seconds(self) -> float | None:

@@ -61,11 +61,13 @@ def compare(
     signatures, results = test()
     found: dict[str, dict[str, Score]] = {name: {} for name in names}
     for metric, signature in signatures.items():
+        against = results[metric][0]
+        assert isinstance(against, Result)
         for name, result in zip(names, results[metric], strict=True):
             assert isinstance(result, Result)
             assert result.ci is not None
             p = result.p_value if control else None
-            if p is not None and list(translations[name]) == list(translations[first]):
+            if p is not None and result.score == against.score:
                 p = 1.0  # sacreBLEU counts differences above the observed one, and finds none above nothing: 0.001
             found[name][metric.removesuffix("2")] = Score(float(result.score), float(result.ci), p, str(signature))
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from iel_fairseq.reports import differences, report
 from iel_fairseq.reports.differences import most_different
 from iel_fairseq.reports.pages import Picture, Sentences, Table, markdown_page, report_page
 from iel_fairseq.reports.runs import Run, control_of, place
+from iel_fairseq.reports.scores import compare
 
 REFERENCES = ["the cat sat on the mat .", "a dog runs in the park", "she sells sea shells", "x < y & z | w"]
 GOOD = REFERENCES
@@ -47,6 +49,7 @@ def checkpoint(path: Path, updates: int, seconds: float, seed: int) -> None:
 
 
 LOG = """\
+2026-01-01 | INFO | fairseq_cli.train | num. shared model params: 1,020 (num. trained: 1,000)
 2026-01-01 | INFO | iel_fairseq.extraction | train: sentences 1 to 8,192 of 9,000 read in 12.5 s (655 sentences/s)
 2026-01-01 | INFO | iel_fairseq.extraction | train: sentences 8,193 to 9,000 of 9,000 read in 1.5 s (539 sentences/s)
 2026-01-01 | INFO | valid | epoch 001 | valid on 'valid' subset | loss 4.5 | nll_loss 3 | ppl 8 | num_updates 10
@@ -99,10 +102,11 @@ def test_every_number_of_a_report(run_folder, tmp_path, capsys):
     assert ours["ter"] == pytest.approx(corpus_ter(FAIR, [REFERENCES]).score)
     assert ours["ter"] == pytest.approx(100 * 2 / 24)  # two of 24 words have to be replaced
     assert (ours["updates"], ours["training_seconds"], ours["extraction_seconds"]) == (140, 95, 14)
-    assert (ours["parameters"], ours["seed"], ours["control"], ours["model"]) == (20, 1, "control", "transformer")
+    assert (ours["parameters"], ours["seed"], ours["control"], ours["model"]) == (1020, 1, "control", "transformer")
     assert ours["p"] < 0.05 < ours["ci"]
     control = by_system["control", "newstest"]
     assert (control["updates"], control["p"], control["extraction_seconds"]) == (150, None, 0)
+    assert control["parameters"] is None  # its log does not say
     assert by_system["baseline", "valid"]["p"] == pytest.approx(1)  # it translates as the control does
     assert by_system["baseline", "valid"]["updates"] == 100
     with open(tmp_path / "out/tiny.csv", newline="") as file:
@@ -112,10 +116,10 @@ def test_every_number_of_a_report(run_folder, tmp_path, capsys):
     row = next(line for line in markdown.splitlines() if line.startswith("| transformer | attention-positions | 140"))
     cell = f"{ours['bleu']:.1f} ± {ours['ci']:.1f} ({ours['p']:.3f})"
     assert row == f"| transformer | attention-positions | 140 | 1 | {cell} | {cell} |"
-    assert "| transformer | attention-positions | 20 | 140 | 95 | 14.0 |" in markdown
+    assert "| transformer | attention-positions | 1,020 | 140 | 95 | 14.0 |" in markdown
     assert f"sacreBLEU {ours['signature']}" in markdown
-    assert "![transformer: validation loss](tiny.transformer.curves.png)" in markdown
-    assert (tmp_path / "out/tiny.transformer.curves.png").read_bytes().startswith(b"\x89PNG")
+    assert "![transformer: validation loss](tiny.tiny.fr-en.transformer.curves.png)" in markdown
+    assert (tmp_path / "out/tiny.tiny.fr-en.transformer.curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_page_is_whole_and_escaped(run_folder):
@@ -128,6 +132,44 @@ def test_the_page_is_whole_and_escaped(run_folder):
                           r"|figcaption|ol|li|dl|d[td])\b)", page)  # fmt: skip
     assert re.findall(r'src="([^"]{10})', page) == ["data:image"]
     assert "href" not in page
+
+
+def test_reports_of_one_folder_leave_each_other_their_pictures(run_folder, tmp_path):
+    other = make_run(tmp_path / "tiny.seed2", seed=2)
+    memory = PreparedFolder.read(str(other / "data-bin"))
+    replace(memory, sets={"valid": "valid", "test": "othertest"}).write()
+    for name, folders in {"one": [run_folder, other], "two": [run_folder]}.items():
+        cli.main(["report", *map(str, folders), "--output", str(tmp_path / "out" / name)])
+    pictures = ("one.tiny.fr-en.", "one.tiny.fr-en.valid.othertest.", "two.tiny.fr-en.")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == [
+        f"{picture}transformer.curves.png" for picture in pictures
+    ]
+    markdown = (tmp_path / "out/one.md").read_text()
+    assert re.findall("^## .*", markdown, re.MULTILINE) == ["## tiny, fr-en", "## tiny, fr-en, valid, othertest"]
+    assert re.findall(r"\]\((.*)\)", markdown) == [f"{picture}transformer.curves.png" for picture in pictures[:2]]
+
+
+def test_updates_before_a_new_optimizer_are_not_known(run_folder):
+    """fairseq counts from 0 after ``--bootstrap-restart``: no number is better than a wrong one."""
+    path = run_folder / "transformer/attention-positions/checkpoint_best.pt"
+    state = torch.load(path)
+    state["cfg"]["task"]["bootstrap_restart"] = True
+    torch.save(state, path)
+    cli.main(["report", str(run_folder)])
+    records = json.loads((run_folder / "results.json").read_text())
+    assert {record["system"]: record["updates"] for record in records} == {
+        "baseline": 100, "control": 150, "attention-positions": None,
+    }  # fmt: skip
+    assert "| transformer | attention-positions | - | 1 |" in (run_folder / "results.md").read_text()
+    assert not list(run_folder.glob("*.png"))
+
+
+def test_other_texts_of_the_same_score_are_no_better():
+    """sacreBLEU counts differences above the observed one, and there is nearly always one above nothing."""
+    translations = {"control": POOR, "system": [text.replace("was", "is") for text in POOR]}
+    score = compare("control", translations, REFERENCES)["system"]["BLEU"]
+    assert translations["system"] != translations["control"]
+    assert (score.score, score.p) == (corpus_bleu(POOR, [REFERENCES]).score, 1)
 
 
 def test_seeds_are_one_experiment(run_folder, tmp_path):
