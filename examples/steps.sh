@@ -26,7 +26,7 @@
 #   TRAIN                the command that trains, e.g. "torchrun --nproc_per_node 4 $(which fairseq-train)"
 #
 # Every step writes to a temporary name and renames, and skips what is there already: a second run goes on where the
-# first one stopped.
+# first one stopped. A second run with other options of a training ends there, before anything is lost or mixed up.
 
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -35,19 +35,19 @@ export PYTHONPATH="$(dirname "$examples")${PYTHONPATH:+:$PYTHONPATH}" # the pack
 SEED=${SEED:-1}
 TRAIN=${TRAIN:-fairseq-train}
 source "$examples/models.sh"
+source "$examples/remember.sh"
 DEVICE=(--cpu)
 if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then DEVICE=(); fi
 # Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.
 PLAIN=(--user-dir "$IEL" --task translation --required-batch-size-multiple 1)
 ENHANCED=(--user-dir "$IEL" --task attn_enhanced_translation)
-RESULTS=${RESULTS:-results}     # name of the table
-REFERENCE=${REFERENCE:-control} # with which its systems are compared
+RESULTS=${RESULTS:-results} # name of the table
 ROUNDS=${ROUNDS:-5}
 SYSTEMS=${SYSTEMS:-baseline control attention-words attention-positions}
 
 recipe() {
   local arch split system
-  # Options of training by BLEU: of raw text, as the results are.
+  # Options of training by BLEU: of words put together again, not of BPE pieces.
   BY_BLEU=(
     --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe
     --eval-bleu-detok prepared --eval-bleu-detok-args "{\"prepared_data\": \"$(realpath -m "$WORK")/data-bin\"}"
@@ -70,7 +70,7 @@ recipe() {
   done
   say "4. results"
   # shellcheck disable=SC2086
-  iel report "$WORK" --models $ARCHS --systems $SYSTEMS --control "$REFERENCE" --output "$WORK/$RESULTS"
+  iel report "$WORK" --models $ARCHS --systems $SYSTEMS --output "$WORK/$RESULTS"
   say "$WORK/$RESULTS.html"
 }
 
@@ -153,12 +153,15 @@ train() {
       options=("${ENHANCED[@]}" "${finetune[@]}" --attn-positions --attn-noise "$(noise "$system" percent)e-2")
       ;;
   esac
+  options=(
+    --source-lang "$SRC" --target-lang "$TGT" "${model[@]}" "${options[@]}"
+    --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --seed "$seed"
+  )
+  remember "$dir/command" "${options[@]}"
   if [ -e "$dir/finished" ]; then return; fi
-  mkdir -p "$dir"
   # shellcheck disable=SC2086
-  $TRAIN "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${model[@]}" "${options[@]}" \
-    --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --seed "$seed" "${DEVICE[@]}" \
-    --no-epoch-checkpoints --save-dir "$dir" 2>&1 | tee -a "$dir/train.log"
+  $TRAIN "$WORK/data-bin" "${options[@]}" "${DEVICE[@]}" --no-epoch-checkpoints --save-dir "$dir" 2>&1 |
+    tee -a "$dir/train.log"
   touch "$dir/finished"
 }
 

@@ -3,14 +3,14 @@
 # it is fine-tuned. The control has as many epochs on the plain source; both choose their checkpoint by BLEU.
 #
 #   examples/bootstrapping/run.sh                        on Multi30k, five rounds
-#   ROUNDS=20 ARCHS=fconv examples/bootstrapping/run.sh
+#   ROUNDS=20 WORK=runs/bootstrapping20 examples/bootstrapping/run.sh
 #   RECIPE=demo examples/bootstrapping/run.sh            on another recipe's data and models
 #
-# With WORK the folder of a recipe that has run, its data and baseline are used.
+# With WORK the folder of a recipe that has run, its data and baseline are used. Other ROUNDS want another WORK.
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 RECIPE=${RECIPE:-multi30k}
-export SYSTEMS="baseline bootstrap-control bootstrap" REFERENCE=bootstrap-control RESULTS=bootstrapping
+export SYSTEMS="baseline bootstrap-control bootstrap" RESULTS=bootstrapping
 export WORK=${WORK:-runs/bootstrapping.$RECIPE}
 "$examples/$RECIPE/run.sh"
 

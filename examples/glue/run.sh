@@ -12,9 +12,11 @@
 # theirs at the end; attention, lime, shap, on texts with their important word at the end. All further trainings have as
 # many updates, and each of the learning rates in LRS: the best one by the validation set counts.
 #
-# Every step skips what is there already: a second run goes on where the first one stopped.
+# Every step skips what is there already: a second run goes on where the first one stopped. Other options want another
+# WORK: the recipe ends where they do not fit what is there.
 set -euo pipefail
 glue=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$glue/../remember.sh"
 root=$(cd "$glue/../.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
 DATA=${DATA:?set DATA to the folder that holds CoLA/, RTE/, STS-B/}
@@ -67,7 +69,7 @@ text_of() {
 
 prepare() {
   local file folder=$WORK/data/$1
-  mkdir -p "$folder"
+  remember "$folder/lines" "train: ${TRAIN:-all}" "dev: ${DEV:-all}"
   for file in "train $TRAIN" "dev $DEV"; do
     local name=${file% *} count=${file#* }
     if [ -e "$folder/$name.tsv" ]; then continue; fi
@@ -87,7 +89,6 @@ metric() {
 # train TASK SEED SYSTEM LR: $WORK/TASK/SEED/SYSTEM/LR/{checkpoint_best.pt,score}
 train() {
   local dir=$WORK/$1/$2/$3/$4
-  if [ -e "$dir/score" ]; then return; fi
   local -a options=(--finetune-from-model "$WORK/$1/$2/baseline/5e-5/checkpoint_best.pt" --max-epoch "$EPOCHS")
   case $3 in
   baseline) options=(--hf-model "$MODEL" --max-epoch "$BASELINE_EPOCHS") ;;
@@ -98,11 +99,15 @@ train() {
     exit 1
     ;;
   esac
-  rm -rf "$dir" # of a training that was interrupted; what it extracted is in the store
-  mkdir -p "$dir"
-  fairseq-train "$WORK/data" --user-dir "$root/iel_fairseq" --task importance_enhanced_classification \
-    --arch hf_sequence_classifier --glue-task "$1" --importance-store "$WORK/$1/$2" "${options[@]}" \
-    --criterion glue --optimizer adam --adam-betas '(0.9, 0.999)' --lr "$4" --batch-size "$BATCH" --seed "$2" "${DEVICE[@]}" \
+  options+=(
+    --user-dir "$root/iel_fairseq" --task importance_enhanced_classification --glue-task "$1"
+    --arch hf_sequence_classifier --criterion glue --optimizer adam --adam-betas '(0.9, 0.999)'
+    --lr "$4" --batch-size "$BATCH" --seed "$2"
+  )
+  remember "$dir/command" "${options[@]}"
+  if [ -e "$dir/score" ]; then return; fi
+  rm -f "$dir"/*.pt "$dir/train.log" # of a training that was interrupted; what it extracted is in the store
+  fairseq-train "$WORK/data" --importance-store "$WORK/$1/$2" "${options[@]}" "${DEVICE[@]}" \
     --best-checkpoint-metric "$(metric "$1")" --maximize-best-checkpoint-metric \
     --no-epoch-checkpoints --no-last-checkpoints --no-save-optimizer-state \
     --save-dir "$dir" --log-file "$dir/train.log"
