@@ -51,7 +51,7 @@ class Rule:
 TRAINED = (  # in this order: what they make is there for the others
     Rule("^iel prepare .*--destdir runs/mine", makes="runs/mine/data-bin/preparation.json"),
     Rule(
-        "^fairseq-train DATA-BIN --task translation",
+        "^fairseq-train DATA-BIN .*--task translation",
         more=f"{SMALL} --max-epoch 1 --save-dir saved/baseline",
         makes="saved/baseline/checkpoint_best.pt",
         kept_as=("baseline.pt", "runs/mine/transformer/baseline/checkpoint_best.pt"),
@@ -110,7 +110,7 @@ AFTERWARDS = (
 )
 UNDERSTOOD_ONLY = {  # regular expression: why it is not run
     "^make ": "minutes, or it is what runs this test, or changes the virtual environment",
-    r"^([A-Z_0-9]+=.* )?examples/\w+/run\.sh": "downloads and trains; tests/system/test_ablation.py runs the steps",
+    r"^([A-Z_0-9]+=.* )?examples/\w+/run\.sh": "downloads and trains; tests/system/test_recipes.py runs the steps",
     "^for seed in": "likewise",
     "pip install": "installs",
     "^torchrun": "several GPUs",
