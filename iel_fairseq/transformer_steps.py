@@ -17,12 +17,10 @@ from fairseq.modules import MultiheadAttention
 from fairseq.modules.transformer_layer import TransformerDecoderLayer, TransformerDecoderLayerBase
 from torch import Tensor, nn
 
+from iel_fairseq.most_probable import MostProbable
+
 COLUMNS = 16
 """Attention weights are computed over at least so many: a CPU's softmax is slow on shorter rows."""
-LOGITS = {"cpu": 1 << 20, "cuda": 1 << 27}
-"""So many are computed at a time: on a CPU they are searched while they are in the cache."""
-ROWS = 256
-"""But at least those of so many sentences: smaller products are slow."""
 
 
 def is_standard_transformer(decoder: nn.Module) -> bool:
@@ -115,8 +113,7 @@ class TransformerSteps:
         self._layers = [_LayerStep(module, index) for index, module in enumerate(decoder.layers)]
         weight = decoder.output_projection.weight
         self._positions = weight.new_empty(0, decoder.embed_dim)
-        self._rows = max(ROWS, LOGITS.get(weight.device.type, LOGITS["cuda"]) // len(weight))
-        self._logits = weight.new_empty(self._rows, len(weight)) if weight.device.type == "cpu" else None
+        self._most_probable = MostProbable(weight, decoder.padding_idx)
 
     def begin(self, encoder_out: Any, src_tokens: Tensor, steps: int) -> TransformerCohort:
         """See :class:`~iel_fairseq.decoding_steps.DecodingSteps`."""
@@ -161,19 +158,6 @@ class TransformerSteps:
             (weights if self._heads is None else weights[:, self._heads]).mean(dim=1)[:, : cohort.columns] + nan
             for weights, cohort, nan in zip(attention, cohorts, unknown, strict=True)
         ]
-
-    def _most_probable(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The target word of the largest logit, never padding, int64 ``(B)``, and that logit. *x* is ``(B, C)``."""
-        projection = self._decoder.output_projection
-        found, largest = [], []
-        for some in x.split(self._rows):
-            out = None if self._logits is None else self._logits[: len(some)]
-            logits = torch.mm(some, projection.weight.t(), out=out)
-            logits[:, self._decoder.padding_idx] = -torch.inf
-            tokens, highest = _argmax(logits)
-            found.append(tokens)
-            largest.append(highest)
-        return torch.cat(found), torch.cat(largest)
 
 
 class _LayerStep:
@@ -254,21 +238,3 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, hidden: Tensor) -> tupl
 def nothing_or_nan(scores: Tensor) -> Tensor:
     """0 where *scores*, ``(B)``, are finite, else NaN: ``(B, 1)``, to be added to what they decide about."""
     return (scores - scores).unsqueeze(1)
-
-
-def _argmax(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """The first column with the largest score of each row, int64 ``(B)``, and that score.
-
-    PyTorch's own is slow on long rows.
-    """
-    columns = scores.size(1)
-    block = 64
-    whole = columns // block * block
-    blocks = scores[:, :whole].unflatten(1, (-1, block))
-    best = blocks.amax(dim=2)
-    if whole < columns:
-        best = torch.cat([best, scores[:, whole:].amax(dim=1, keepdim=True)], dim=1)
-    largest, start = best.max(dim=1)
-    start = start * block
-    within = start.unsqueeze(1) + torch.arange(block, device=scores.device)
-    return start + scores.gather(1, within.clamp(max=columns - 1)).argmax(dim=1), largest

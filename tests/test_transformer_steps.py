@@ -8,7 +8,7 @@ from test_attention_words import sentences
 from tiny_models import batch, make_fconv, make_transformer
 
 from iel_fairseq.attention_words import extract_attention_words
-from iel_fairseq.transformer_steps import _argmax, is_standard_transformer
+from iel_fairseq.transformer_steps import is_standard_transformer
 
 STANDARD = {
     "post-norm": {},
@@ -47,8 +47,8 @@ def test_logits_may_be_computed_for_some_sentences_at_a_time(monkeypatch):
     model = make_transformer()
     source = batch(*sentences(40))
     expected = extract_attention_words(model, source, max_len_a=1, max_len_b=5)
-    monkeypatch.setattr("iel_fairseq.transformer_steps.LOGITS", {"cpu": 1, "cuda": 1})
-    monkeypatch.setattr("iel_fairseq.transformer_steps.ROWS", 7)
+    monkeypatch.setattr("iel_fairseq.most_probable.LOGITS", {"cpu": 1, "cuda": 1})
+    monkeypatch.setattr("iel_fairseq.most_probable.ROWS", 7)
     words = extract_attention_words(model, source, max_len_a=1, max_len_b=5)
     assert torch.equal(words.hypotheses, expected.hypotheses)
     assert torch.equal(words.positions, expected.positions)
@@ -56,13 +56,3 @@ def test_logits_may_be_computed_for_some_sentences_at_a_time(monkeypatch):
 
 def test_other_decoders_are_not_standard():
     assert not is_standard_transformer(make_fconv().decoder)
-
-
-@pytest.mark.parametrize("columns", [1, 63, 64, 65, 200])
-def test_argmax_is_the_first_of_the_largest(columns):
-    generator = torch.Generator().manual_seed(columns)
-    scores = torch.randint(-5, 5, (300, columns), generator=generator).float()  # full of ties
-    scores[0] = -torch.inf
-    found, largest = _argmax(scores)
-    assert torch.equal(found, scores.argmax(dim=1))
-    assert torch.equal(largest, scores.amax(dim=1))
