@@ -106,11 +106,11 @@ def test_odd_texts(classifier, name):
 
 @pytest.mark.parametrize("name", ["lime", "shap"])
 def test_a_short_text_has_no_more_perturbations_than_subsets(classifier, name, monkeypatch):
-    asked: set[str] = set()
+    asked: list[str] = []
     scores = type(classifier).scores
 
     def counting(self, texts, appended=None):
-        asked.update(texts)
+        asked.extend(dict.fromkeys(texts))  # of equal ones one is computed
         return scores(self, texts, appended)
 
     monkeypatch.setattr(type(classifier), "scores", counting)
@@ -144,3 +144,29 @@ def test_an_error_in_one_explanation_comes_out():
 
     with pytest.raises(KeyError, match="wrong"):
         list(answer_together([fails, fails], lambda texts: np.zeros((len(texts), 2)), at_once=2))
+
+
+@pytest.mark.parametrize("turns", [1, 2])
+def test_no_more_than_so_many_are_under_way(turns):
+    def question(ask) -> float:
+        return sum(float(ask(["text"])[0, 0]) for _ in range(turns))
+
+    sizes: list[int] = []
+
+    def answer(texts) -> np.ndarray:
+        sizes.append(len(texts))
+        return np.ones((len(texts), 2))
+
+    found = dict(answer_together([question] * 10, answer, at_once=4))
+    assert found == dict.fromkeys(range(10), turns)
+    assert sizes == [4] * (2 * turns) + [2] * turns
+
+
+def test_a_tie_is_between_different_words():
+    def tie(text: str, *scores: float) -> bool:
+        return Explanation.of(text, scores, 1).is_tie
+
+    assert tie("a dog plays", 1, 0.5, 1)
+    assert not tie("a dog plays", 1, 0.5, 0.5)
+    assert not tie("dog or dog", 1, 0, 1)
+    assert not tie("...")

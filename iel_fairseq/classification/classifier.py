@@ -49,6 +49,7 @@ class Classifier:
         max_tokens: tokens that are read at once, padding included, by each thread; changes speed and memory only
         path: absolute path of its checkpoint
         sha256: of that file
+        importance: the explainer whose word it was trained to read at the end of a text; None: none
     """
 
     model: HFSequenceClassifier
@@ -57,6 +58,7 @@ class Classifier:
     max_tokens: int = 4096
     path: str = ""
     sha256: str = ""
+    importance: str | None = None
 
     def scores(self, texts: Sequence[str], appended: Sequence[str | None] | None = None) -> np.ndarray:
         """What the model thinks of *texts*: float32 ``(n, classes)``, probabilities, or ``(n, 1)``, scores.
@@ -194,7 +196,7 @@ def load_classifier(path: str, device: torch.device, max_tokens: int = Classifie
     glue = GLUE_TASKS[remembered.glue_task]
     with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then
         Classifier(model, glue, torch.device("cpu")).scores(["text"])
-    return Classifier(model, glue, device, max_tokens, path, sha256)
+    return Classifier(model, glue, device, max_tokens, path, sha256, remembered.importance)
 
 
 def load_weights(model: HFSequenceClassifier, path: str, weights: dict[str, Tensor]) -> None:

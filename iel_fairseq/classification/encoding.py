@@ -81,7 +81,8 @@ def _cut(tokenizer, text: str, limit: int, word: str | None) -> Encoded:
         if excess <= 0:
             return encoded
         room -= excess
-    return _tokens(tokenizer, [append_word(text, word)], truncation=True, max_length=limit)[0]  # the word is too long
+    alone = append_word(_shortened(tokenizer, text, 0), word)  # too long itself: its beginning is left
+    return _tokens(tokenizer, [alone], truncation=True, max_length=limit)[0]
 
 
 def _shortened(tokenizer, text: str, limit: int) -> str:

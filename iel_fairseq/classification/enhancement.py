@@ -24,6 +24,7 @@ class WordEnhancement:
         importance: the explainer whose word is appended; None: the model reads the plain text
         extractor: absolute path of the extractor's checkpoint
         extractor_sha256: SHA-256 of that file
+        importance_model: what the training's ``--importance-model`` said
         samples: perturbations of a text, as the explainer has it
         seed: of the explainer
     """
@@ -33,6 +34,7 @@ class WordEnhancement:
     importance: str | None = None
     extractor: str | None = None
     extractor_sha256: str | None = None
+    importance_model: str | None = None
     samples: int | None = None
     seed: int = 1
 

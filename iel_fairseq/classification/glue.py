@@ -173,7 +173,7 @@ def _parse(path: str, text: str, task: GlueTask, split: str) -> Iterator[Example
     for number, line in enumerate(lines[first:], start=first + 1):
         fields = line.rstrip("\r").split("\t")
         if len(fields) != len(header):
-            if task.has_broken_lines:
+            if task.has_broken_lines and split != "test":  # whose predictions are counted by its lines
                 broken.append(number)
                 continue
             raise IELError(

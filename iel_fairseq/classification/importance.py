@@ -21,7 +21,7 @@ from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 2
+FORMAT = 3
 """To be raised when what the explainers find changes, or the way it is stored."""
 
 
@@ -42,6 +42,12 @@ def _as_row(explanation: Explanation) -> np.ndarray:
 def _from_row(text: str, row: np.ndarray) -> Explanation:
     numbers = np.asarray(row).astype(np.int32).view(np.float32)
     return Explanation(words_of(text), numbers[1:], float(numbers[0]))
+
+
+def check_samples(samples: int | None) -> None:
+    """Raise IELError if so few perturbations of a text, None for a package's own number, tell nothing."""
+    if samples is not None and samples < 2:
+        raise IELError(f"--importance-samples {samples}: it is at least 2")
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,13 @@ class ImportanceExtraction:
     seed: int = 1
     log_format: str | None = None
     log_interval: int = 100
+
+    def __post_init__(self) -> None:
+        """
+        Raises:
+            IELError: *samples* are too few to tell anything
+        """
+        check_samples(self.samples)
 
     @property
     def explainer(self) -> Explainer:
@@ -98,7 +111,7 @@ class ImportanceExtraction:
 
     @property
     def _samples(self) -> int:
-        return (self.samples or self.explainer.samples) if self.explainer.samples else 0
+        return self.samples if self.samples and self.explainer.samples else self.explainer.samples
 
     def explanations(self, sentences: range | None = None) -> list[Explanation]:
         """For each text, or each of a range of them, in their order, its explanation; with a progress bar.

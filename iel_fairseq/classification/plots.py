@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from matplotlib import colormaps
 from matplotlib.colors import to_hex
@@ -84,15 +85,16 @@ def importance_figure(
     for axes, panel, label, height in zip(panels[:, 0], paragraphs, labels, heights, strict=True):
         axes.set(xlim=(-14, WIDTH + 2), ylim=(height, 0))
         axes.axis("off")
-        axes.text(-14, 0.6, label, weight="bold", size=9)
+        write = partial(axes.text, size=9, parse_math=False)  # $10 is no formula
+        write(-14, 0.6, label, weight="bold")
         line = 1.6
         for name, lines in panel:
-            axes.text(-14, line, name, size=9)
+            write(-14, line, name)
             for parts in lines:
                 column = 0
                 for part, colour, important in parts:
                     box = {"facecolor": colour, "edgecolor": "black" if important else "none", "pad": 1.5}
-                    axes.text(column, line, part, family="monospace", size=9, bbox=box if colour else None)
+                    write(column, line, part, family="monospace", bbox=box if colour else None)
                     column += len(part)
                 line += 1
             line += 0.6

@@ -62,4 +62,4 @@ def keep_words(text: str, kept: Collection[int]) -> str:
 
 
 def _is_punctuation(character: str) -> bool:
-    return unicodedata.category(character).startswith("P")
+    return character == "`" or unicodedata.category(character).startswith("P")  # `` opens a quotation in treebanks

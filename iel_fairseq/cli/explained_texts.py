@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.glue import read_glue
-from iel_fairseq.classification.importance import ImportanceExtraction
-from iel_fairseq.explainers import EXPLAINERS, Explanation
+from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
+from iel_fairseq.errors import IELError
+from iel_fairseq.explainers import EXPLAINERS
 from iel_fairseq.extraction import extraction_device
 
 
@@ -39,17 +40,22 @@ def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str
     """The classifier, and the texts of the split.
 
     Raises:
-        IELError: any problem of the checkpoint or the data
+        IELError: any problem of the checkpoint or the data; the checkpoint reads enhanced texts
     """
+    check_samples(arguments.importance_samples)
     classifier = load_classifier(arguments.path, extraction_device(arguments.cpu))
+    if classifier.importance is not None:
+        raise IELError(
+            f"{arguments.path}: reads texts with a word at their end, found by {classifier.importance}; "
+            f"explain its extractor, which reads them as they are"
+        )
     examples = read_glue(arguments.data, classifier.glue, arguments.gen_subset)
     return classifier, [example.text for example in examples]
 
 
-def explain(
-    arguments: argparse.Namespace, classifier: Classifier, texts: Sequence[str], importance: str
-) -> list[Explanation]:
-    """Explanations of *texts* by the explainer called *importance*."""
-    return ImportanceExtraction(
-        texts, arguments.gen_subset, classifier, importance, arguments.importance_samples, arguments.seed
-    ).explanations()
+def explained_by(
+    importance: str, arguments: argparse.Namespace, classifier: Classifier, texts: Sequence[str]
+) -> ImportanceExtraction:
+    """What the explainer called *importance* finds in *texts*."""
+    name = f"{classifier.glue.name}.{arguments.gen_subset}"
+    return ImportanceExtraction(texts, name, classifier, importance, arguments.importance_samples, arguments.seed)

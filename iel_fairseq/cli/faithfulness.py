@@ -2,17 +2,19 @@
 
     iel faithfulness GLUE-DIR --path baseline.pt --gen-subset valid
 
-Comprehensiveness is what a prediction loses without its most important words: the more, the better. Sufficiency is what
-it loses without all others: the less, the better. Random words are the yardstick.
+Comprehensiveness is what a prediction loses without its most important words: the more, the better. Sufficiency is
+what it loses without all others: the less, the better. Random words are the yardstick. What the explainers find is
+stored, as training stores it: what is there already is not found again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 
 from iel_fairseq.classification.faithfulness import faithfulness
-from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explained_texts
+from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS
@@ -21,6 +23,8 @@ from iel_fairseq.explainers import EXPLAINERS
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     read = add_explained_texts(parser, list(EXPLAINERS))
     read.add_argument("--first", type=int, help="measure on the first so many texts only; default: all")
+    store = parser.add_argument_group("store")
+    store.add_argument("--importance-store", help="folder in which the importance of words is kept; default: GLUE-DIR")
     written = parser.add_argument_group("output")
     written.add_argument("--json", help="file for the same figures as data")
 
@@ -29,21 +33,24 @@ def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand.
 
     Raises:
-        IELError: any problem of the data or the checkpoint
+        IELError: any problem of the data, the checkpoint or the store
     """
+    if arguments.first is not None and arguments.first < 1:
+        raise IELError(f"--first {arguments.first}: it is at least 1")
     classifier, texts = explained_texts(arguments)
     texts = texts[: arguments.first]
+    beside = arguments.data if os.path.isdir(arguments.data) else os.path.dirname(classifier.path)
     records = []
+    print("| explainer | comprehensiveness | sufficiency |\n|---|---:|---:|", flush=True)
     for name in arguments.importance:
-        explanations = explain(arguments, classifier, texts, name)
+        extraction = explained_by(name, arguments, classifier, texts)
+        explanations = extraction.stored_explanations(arguments.importance_store or beside)
         try:
             found = faithfulness(classifier, texts, explanations)
         except ValueError as error:
             raise IELError(f"{arguments.data}, {arguments.gen_subset}: {error}") from error
+        print(f"| {name} | {found.comprehensiveness:.4f} | {found.sufficiency:.4f} |", flush=True)
         records.append({"importance": name, **vars(found)})
-    print("| explainer | comprehensiveness | sufficiency |\n|---|---:|---:|")
-    for record in records:
-        print(f"| {record['importance']} | {record['comprehensiveness']:.4f} | {record['sufficiency']:.4f} |")
     if arguments.json is not None:
         with output_file(arguments.json) as file:
             json.dump(records, file, indent=1)

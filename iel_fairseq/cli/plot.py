@@ -16,7 +16,7 @@ from typing import Any
 
 from iel_fairseq.attention_reader import AttentionReader
 from iel_fairseq.bootstrapping import Record
-from iel_fairseq.cli.explained_texts import add_explained_texts, explain, explained_texts
+from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
@@ -142,7 +142,9 @@ def _importance(arguments: argparse.Namespace):
     if wrong := [number for number in arguments.sentences if not 0 <= number < len(texts)]:
         raise IELError(f"--sentences {wrong[0]}: {arguments.gen_subset} has the texts 0 to {len(texts) - 1}")
     chosen = [texts[number] for number in arguments.sentences]
-    explained = {name: explain(arguments, classifier, chosen, name) for name in arguments.importance}
+    explained = {
+        name: explained_by(name, arguments, classifier, chosen).explanations() for name in arguments.importance
+    }
     first = next(iter(explained.values()))
     glue = classifier.glue
     labels = [

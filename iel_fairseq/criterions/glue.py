@@ -40,8 +40,11 @@ class GlueCriterion(FairseqCriterion):
             the loss, the number of sentences, and what is to be logged
 
         Raises:
-            IELError: while validating, the loss is not finite: metrics would take NaN for a class
+            IELError: the split has no labels; or, while validating, the loss is not finite: metrics would take NaN for
+                a class
         """
+        if "target" not in sample:
+            raise IELError("this split has no labels to validate with; iel predict writes its predictions")
         logits = model(**sample["net_input"]).float()
         target = sample["target"]
         reduction = "sum" if reduce else "none"

@@ -34,6 +34,13 @@ class Explanation:
         """ω: the word with the highest score, the first one among equals; None for a text without words."""
         return self.words[int(self.scores.argmax())].text if self.words else None
 
+    @property
+    def is_tie(self) -> bool:
+        """Whether another word, not the same once more, has the highest score as well: SHAP leaves groups of words
+        together for which it has too few samples."""
+        best = {word.text for word, score in zip(self.words, self.scores, strict=True) if score == self.scores.max()}
+        return len(best) > 1
+
 
 def seed_of(text: str, seed: int) -> int:
     """The seed for *text*, whatever stands around it: it depends on *seed* and on the text alone."""

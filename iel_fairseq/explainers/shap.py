@@ -12,7 +12,7 @@ from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.words import words_of
 from iel_fairseq.explainers.registry import Explainer, register
 from iel_fairseq.explainers.result import Explanation, seed_of
-from iel_fairseq.explainers.together import Ask, answer_together
+from iel_fairseq.explainers.together import Ask, answer_together, remembering
 
 
 def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: int) -> Iterator[tuple[int, Explanation]]:
@@ -79,6 +79,7 @@ def _explain_one(text: str, masker: WordMasker, samples: int, ask: Ask) -> Expla
     from shap.explainers import PartitionExplainer
 
     words = words_of(text)
+    ask = remembering(ask)  # the package asks for the whole and for nothing as well
     hidden, whole = ask([masker(np.zeros(len(words), dtype=bool), text)[0][0], text])
     chosen = 0 if len(whole) == 1 else int(whole.argmax())
     prediction = float(whole[0]) if len(whole) == 1 else chosen

@@ -37,13 +37,15 @@ def answer_together(
     running: dict[int, _Asking[Result]] = {}
     try:
         while True:
-            for number, question in todo:
+            while len(running) < at_once and (following := next(todo, None)) is not None:
+                number, question = following
                 running[number] = _Asking(question, 0 if seeds is None else seeds[number])
                 running[number].go_on(None)
-                if len(running) == at_once:
-                    break
-            for number in [number for number, asking in running.items() if asking.question is None]:
+            ended = [number for number, asking in running.items() if asking.question is None]
+            for number in ended:
                 yield number, running.pop(number).result()
+            if ended:
+                continue  # others take their places
             if not running:
                 return
             joined = answer([text for asking in running.values() for text in asking.question or ()])
@@ -55,6 +57,19 @@ def answer_together(
     finally:
         for asking in running.values():
             asking.give_up()
+
+
+def remembering(ask: Ask) -> Ask:
+    """*ask*, but for texts that it has been asked before."""
+    known: dict[str, np.ndarray] = {}
+
+    def ask_once(texts: Sequence[str]) -> np.ndarray:
+        texts = [str(text) for text in texts]
+        if new := [text for text in dict.fromkeys(texts) if text not in known]:
+            known.update(zip(new, ask(new), strict=True))
+        return np.stack([known[text] for text in texts])
+
+    return ask_once
 
 
 class _GivenUp(BaseException):

@@ -14,7 +14,7 @@ from iel_fairseq.classification.config import ImportanceEnhancedClassificationCo
 from iel_fairseq.classification.dataset import ClassificationDataset
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, Example, read_glue
-from iel_fairseq.classification.importance import ImportanceExtraction
+from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.errors import IELError
@@ -62,11 +62,15 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             raise IELError("DATA: give the folder that holds GLUE's tasks, each in a folder of its own")
         if cfg.glue_task is None:
             raise IELError(f"--glue-task: give one of {', '.join(GLUE_TASKS)}")
-        if cfg.importance_samples is not None and cfg.importance_samples < 2:
-            raise IELError(f"--importance-samples {cfg.importance_samples}: it is at least 2")
+        check_samples(cfg.importance_samples)
         task = cls(cfg)
         if from_checkpoint:
             return task
+        for option, value in (("model", cfg.importance_model), ("samples", cfg.importance_samples)):
+            if cfg.importance is None and value is not None:
+                raise IELError(
+                    f"--importance-{option} {value}: it does nothing without --importance; give both, or none"
+                )
         if cfg.importance is not None and task._extractor_path() is None:
             raise IELError(
                 f"--importance {cfg.importance}: no extractor without --importance-model or --finetune-from-model"
@@ -124,11 +128,10 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
     def _extractor_path(self) -> str | None:
         if self._reading:
             assert self.enhancement is not None
-            # The options come from the checkpoint, too: what it was given for its training is what it remembers.
+            # Options may come from the checkpoint: what its training was given asks for nothing, and it may have been
+            # given in another folder.
             asked = self.cfg.importance_model
-            if asked is None or os.path.abspath(asked) == self.enhancement.extractor:
-                return self.enhancement.extractor
-            return asked
+            return self.enhancement.extractor if asked in (None, self.enhancement.importance_model) else asked
         return self.cfg.importance_model or self.cfg.finetune_from_model
 
     def extractor(self) -> Classifier:
@@ -167,6 +170,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
                     importance=str(self.cfg.importance),
                     extractor=extractor.path,
                     extractor_sha256=extractor.sha256,
+                    importance_model=self.cfg.importance_model,
                     samples=self.cfg.importance_samples,
                     seed=self.cfg.seed,
                 )
@@ -231,9 +235,11 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         found = extraction.stored_explanations(self.cfg.importance_store or beside)
         extraction.classifier.model.cpu()  # leave the GPU to the training
         words = [explanation.important_word for explanation in found]
+        ties = sum(explanation.is_tie for explanation in found)
         logger.info(
-            f"{split}: {enhancement.importance} of {enhancement.extractor} found the important words of "
-            f"{len(words):,} texts, {words.count(None):,} of which have no words"
+            f"{split}: {enhancement.importance} of {extraction.classifier.path} found the important words of "
+            f"{len(words):,} texts, {words.count(None):,} of which have no words; in {ties:,} others are as important, "
+            f"and the first was taken"
         )
         return words
 

@@ -87,6 +87,14 @@ def test_qqps_own_broken_lines_are_skipped_and_told(tmp_path, caplog):
     assert f"{path}: 2 lines have not 6 fields and are skipped (lines 3, 4)" in caplog.text
 
 
+def test_no_line_of_a_test_set_is_skipped(tmp_path):
+    """Predictions are numbered by its lines."""
+    (tmp_path / "QQP").mkdir()
+    (tmp_path / "QQP/test.tsv").write_text("id\tquestion1\tquestion2\n0\tA?\tB?\n1\tbroken\n2\tC?\tD?\n")
+    with pytest.raises(IELError, match=r"test\.tsv, line 3: expected 3 fields"):
+        read_glue(str(tmp_path), GLUE_TASKS["QQP"], "test")
+
+
 @pytest.mark.parametrize(
     ("task", "text", "message"),
     [

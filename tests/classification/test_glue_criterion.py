@@ -13,6 +13,7 @@ from fairseq.logging import metrics
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.criterions.glue import GlueCriterion, log_glue_metrics
+from iel_fairseq.errors import IELError
 
 LOGITS = torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
 LABELS = torch.randint(0, 2, (50,), generator=torch.Generator().manual_seed(2)).float()
@@ -65,3 +66,9 @@ def test_losses():
     (output,) = log_of("STS-B", [], LOGITS[:, :1], LABELS)
     assert float(output["loss"]) == pytest.approx(float(((LOGITS[:, 0] - LABELS) ** 2).sum()), rel=1e-5)
     assert np.allclose(output["outcomes"].numpy().T, [LOGITS[:, 0], LABELS])
+
+
+def test_a_split_without_labels_is_one_line():
+    criterion = GlueCriterion(SimpleNamespace(glue=GLUE_TASKS["CoLA"]))
+    with pytest.raises(IELError, match="this split has no labels to validate with; iel predict writes"):
+        criterion(Model().eval(), {"net_input": {"logits": LOGITS}, "ntokens": 1})

@@ -11,6 +11,7 @@ from tiny_bert import make_classifier
 
 from iel_fairseq.classification import importance
 from iel_fairseq.classification.importance import ImportanceExtraction
+from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS
 
 TEXTS = ["a dog", "the cat is playing.", "...", "good good film", "👍"] * 2
@@ -82,3 +83,9 @@ def test_rows_hold_any_number(extraction):
     )
     assert explanation.prediction == -0.5
     assert explanation.scores.tolist() == np.array([-1e-30, np.pi], dtype=np.float32).tolist()
+
+
+@pytest.mark.parametrize("samples", [-1, 0, 1])
+def test_too_few_samples_are_one_line(extraction, samples):
+    with pytest.raises(IELError, match=f"--importance-samples {samples}: it is at least 2"):
+        replace(extraction, samples=samples)

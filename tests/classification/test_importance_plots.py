@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+
 from iel_fairseq.classification.plots import WIDTH, importance_figure, importance_html, pieces
 from iel_fairseq.explainers import Explanation
 
@@ -37,3 +39,10 @@ def test_picture(tmp_path):
     assert len(drawn) == 50
     assert max(label.get_position()[0] for label in drawn) <= WIDTH
     figure.savefig(tmp_path / "picture.png")
+
+
+def test_a_dollar_is_no_formula():
+    text = r"$10$ or $\foo$"
+    figure = importance_figure([text], {"lime": [Explanation.of(text, range(3), 1)]}, [r"$\bar$"])
+    figure.savefig(io.BytesIO(), format="png")  # which parses formulas
+    assert "$10$" in [label.get_text() for label in figure.axes[0].texts]

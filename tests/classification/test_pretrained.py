@@ -49,6 +49,8 @@ def test_the_limit_of_other_models():
         ({"hf_model": "no/such/folder"}, "no/such/folder: not a model that transformers can load"),
         ({"importance": "lime", "hf_model": "bert"}, "--importance lime: no extractor without"),
         ({"importance_samples": 1, "hf_model": "bert"}, "--importance-samples 1: it is at least 2"),
+        ({"importance_samples": 9, "hf_model": "bert"}, "--importance-samples 9: it does nothing without --importance"),
+        ({"importance_model": "x", "hf_model": "bert"}, "--importance-model x: it does nothing without --importance"),
         ({"finetune_from_model": "no.pt"}, "no.pt: no such checkpoint file"),
     ],
 )

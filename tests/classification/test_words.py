@@ -16,6 +16,7 @@ from iel_fairseq.classification.words import append_word, keep_words, words_of
         ("A dog.\tThe cat?", ["A", "dog", "The", "cat"]),
         ("costs $5, 10%", ["costs", "$5", "10"]),
         ("ein Hügel घर", ["ein", "Hügel", "घर"]),
+        ("`` he said `the film' good", ["he", "said", "the", "film", "good"]),
         ("", []),
         ("... !", []),
     ],

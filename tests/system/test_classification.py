@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 import shutil
@@ -15,6 +16,7 @@ from commands import USER_DIR, run, two_ranks
 from tiny_bert import WORDS, make_folder
 
 from iel_fairseq.classification.enhancement import KEY
+from iel_fairseq.classification.importance import ImportanceExtraction
 from iel_fairseq.cli import main as iel
 from iel_fairseq.errors import IELError
 
@@ -60,6 +62,7 @@ def baseline(data, tmp_path_factory) -> Path:
 def finetuned(data, baseline, tmp_path_factory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("finetuned")
     options = ("--finetune-from-model", baseline, "--importance", "lime", "--importance-samples", 40)
+    options += ("--importance-model", os.path.relpath(baseline))
     log = run("fairseq-train", data, *CLASSIFY, *TRAIN, *options, "--max-epoch", 1, "--save-dir", folder)
     return folder / "checkpoint_best.pt", log
 
@@ -109,6 +112,18 @@ def test_extractor_that_is_missing_or_another(data, baseline, finetuned, tmp_pat
     iel([*predict, "--importance-model", str(baseline)])
 
 
+def test_the_extractor_is_found_from_any_folder(data, baseline, finetuned, tmp_path, monkeypatch, capfd):
+    """Though the checkpoint's options have the path that its training was given, from the folder that it ran in."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    decoy = Path(os.path.relpath(baseline, Path(__file__).parents[2]))
+    assert not decoy.exists()
+    iel(["predict", str(data), "--path", str(finetuned[0]), "--cpu", "--output", str(tmp_path / "out.tsv")])
+    log = capfd.readouterr().err
+    assert f"test: lime of {baseline} found the important words of 3 texts, 1 of which have no words" in log
+
+
 def test_export_loads_in_transformers(baseline, finetuned, tmp_path):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -124,23 +139,22 @@ def test_export_loads_in_transformers(baseline, finetuned, tmp_path):
         iel(["export-hf", "--path", str(baseline), "--output", str(folder)])
 
 
-def test_faithfulness_and_picture(data, baseline, tmp_path, capsys):
+def test_faithfulness_and_picture(data, baseline, finetuned, tmp_path, capsys, monkeypatch):
     options = [str(data), "--path", str(baseline), "--cpu", "--importance-samples", "20"]
-    iel(
-        [
-            "faithfulness",
-            *options,
-            "--first",
-            "30",
-            "--json",
-            str(tmp_path / "f.json"),
-            "--importance",
-            "lime",
-            "random",
-        ]
-    )
-    assert capsys.readouterr().out.startswith("| explainer | comprehensiveness | sufficiency |")
+    measure = ["faithfulness", *options, "--json", str(tmp_path / "f.json"), "--importance", "lime", "random"]
+    measure += ["--importance-store", str(tmp_path)]
+    iel([*measure, "--first", "30"])
+    table = capsys.readouterr().out
+    assert table.startswith("| explainer | comprehensiveness | sufficiency |")
     lime, by_chance = json.loads((tmp_path / "f.json").read_text())
+    monkeypatch.setattr(ImportanceExtraction, "explanations", None)  # what is stored is not found again
+    iel([*measure, "--first", "30"])
+    assert capsys.readouterr().out == table
+    monkeypatch.undo()
+    with pytest.raises(IELError, match="--first 0: it is at least 1"):
+        iel([*measure, "--first", "0"])
+    with pytest.raises(IELError, match=f"{finetuned[0]}: reads texts with a word at their end, found by lime; explain"):
+        iel(["faithfulness", str(data), "--path", str(finetuned[0]), "--cpu"])
     assert lime["comprehensiveness"] > by_chance["comprehensiveness"] + 0.1
     for name, start in (("words.png", b"\x89PNG"), ("words.html", b"<!DOCTYPE html>")):
         iel(["plot", "importance", *options, "--output", str(tmp_path / name), "--sentences", "0", "5"])
