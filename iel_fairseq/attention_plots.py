@@ -6,7 +6,7 @@ import html
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 from matplotlib import font_manager
@@ -51,6 +51,8 @@ def _draw_heat_map(panel: Axes, reading: Reading, source: Sequence[str], fonts: 
     panel.set_xticks(range(len(source)), source, rotation=60, ha="left", rotation_mode="anchor", family=fonts)
     panel.set_yticks(range(len(reading.hypothesis)), reading.hypothesis, family=fonts)
     panel.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
+    for label in [*panel.get_xticklabels(), *panel.get_yticklabels()]:
+        label.set_parse_math(False)  # $10 is no formula
 
 
 def _draw_enhanced_source(panel: Axes, lines: Sequence[Sequence[tuple[str, int, bool]]], fonts: list[str]) -> None:
@@ -61,8 +63,9 @@ def _draw_enhanced_source(panel: Axes, lines: Sequence[Sequence[tuple[str, int, 
         for word, position, is_attention_word in line:
             width = _width(word, position)
             colour = "C1" if is_attention_word else "black"
-            panel.text(column + width / 2, number, word, ha="center", va="bottom", size=8, color=colour, family=fonts)
-            panel.text(column + width / 2, number + 0.04, str(position), ha="center", va="top", size=7, color=colour)
+            write = partial(panel.text, column + width / 2, ha="center", color=colour, parse_math=False)
+            write(number, word, va="bottom", size=8, family=fonts)
+            write(number + 0.04, str(position), va="top", size=7)
             column += width
     panel.text(-4, 0, "x'", size=9, va="bottom", style="italic")
     panel.text(-4, 0.04, "p'", size=9, va="top", style="italic")

@@ -52,6 +52,13 @@ def test_right_to_left_scripts_are_drawn_with_letters_that_exist():
         attention_figure(reading).savefig(io.BytesIO())
 
 
+def test_a_dollar_is_no_formula():
+    words = [r"$\foo$", "$10$"]
+    figure = attention_figure(Reading.of(json.dumps({**ABC, "source": words, "hypothesis": [r"$\bar$"]})))
+    figure.savefig(io.BytesIO())  # which parses formulas
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()][:2] == words
+
+
 def test_a_character_that_no_font_has_is_one_line(monkeypatch):
     monkeypatch.setattr(font_manager.fontManager, "ttflist", [])  # but matplotlib's own
     with pytest.raises(IELError, match="no installed font has the characters \U0001252e; install one"):
