@@ -69,7 +69,7 @@ text_of() {
 
 prepare() {
   local file folder=$WORK/data/$1
-  remember "$folder/lines" "train: ${TRAIN:-all}" "dev: ${DEV:-all}"
+  remember "$folder/lines" "of: $(realpath -m "$DATA")" "train: ${TRAIN:-all}" "dev: ${DEV:-all}"
   for file in "train $TRAIN" "dev $DEV"; do
     local name=${file% *} count=${file#* }
     if [ -e "$folder/$name.tsv" ]; then continue; fi

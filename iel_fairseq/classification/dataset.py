@@ -34,7 +34,7 @@ class ClassificationDataset(CompleteBatches, FairseqDataset):
             examples: texts and labels
             model: for its tokenizer and the longest input that it reads
             appended: for each text the word at its end
-            shuffle: put texts of the same length in random order, anew in each epoch
+            shuffle: put texts of the same length in random order; fairseq puts the batches in another one in each epoch
         """
         self.examples = examples
         self.appended = appended

@@ -243,6 +243,17 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         )
         return words
 
+    def get_batch_iterator(self, dataset, max_tokens=None, *args, **kwargs):
+        """fairseq's.
+
+        Raises:
+            IELError: a text alone has more than *max_tokens*
+        """
+        longest = int(dataset.sizes.max(initial=0))
+        if max_tokens is not None and longest > max_tokens:
+            raise IELError(f"--max-tokens {max_tokens}: a text has {longest}; give at least as many, or --batch-size")
+        return super().get_batch_iterator(dataset, max_tokens, *args, **kwargs)
+
     def max_positions(self):
         return self._model.max_positions() if self._model is not None else None
 

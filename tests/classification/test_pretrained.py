@@ -10,8 +10,9 @@ from tiny_bert import make_classifier, make_folder, save
 
 from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
+from iel_fairseq.classification.dataset import ClassificationDataset
 from iel_fairseq.classification.enhancement import WordEnhancement
-from iel_fairseq.classification.glue import GLUE_TASKS
+from iel_fairseq.classification.glue import GLUE_TASKS, Example
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.errors import IELError
 from iel_fairseq.tasks.importance_enhanced_classification import ImportanceEnhancedClassificationTask
@@ -60,6 +61,15 @@ def test_bad_options_are_one_line(options, message, monkeypatch):
         setup(**options)
     assert str(error.value).startswith(message)
     assert "\n" not in str(error.value)
+
+
+def test_a_batch_that_is_too_small_for_a_text_is_one_line(tmp_path):
+    classifier = make_classifier(tmp_path / "bert")
+    task = setup(finetune_from_model=save(tmp_path / "model.pt", classifier))
+    dataset = ClassificationDataset([Example("a good dog", 1), Example("cat", 0)], classifier.model)
+    assert len(task.get_batch_iterator(dataset, max_tokens=5).next_epoch_itr()) == 2
+    with pytest.raises(IELError, match=r"--max-tokens 4: a text has 5; give at least as many, or --batch-size$"):
+        task.get_batch_iterator(dataset, max_tokens=4)
 
 
 def test_checkpoints_that_are_none_of_ours(tmp_path):
