@@ -262,8 +262,11 @@ class AttentionStore:
             index.write(sizes.tolist())  # as Python's integers, for whose sum fairseq has room
         for name in FILES:  # new files: somebody may have mapped the old ones
             os.replace(self._file(f"{name}.part"), self._file(name))
+        from iel_fairseq import __version__  # the package is being imported when this module is
+
         manifest = {
             **self.request,
+            "version": __version__,
             "words": int(sizes.sum()),
             "sentences_without_words": int((sizes == 0).sum()),
             "crc32": {name: crc32(self._file(name)) for name in FILES},

@@ -18,6 +18,7 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetB
 from test_extraction import dataset_of
 
 import iel_fairseq
+from iel_fairseq import __version__
 from iel_fairseq.attention_store import AttentionStore, _locked, source_fingerprint, store_request
 from iel_fairseq.errors import IELError
 
@@ -93,6 +94,13 @@ def test_manifest_says_what_it_is(whole):
     assert manifest.items() >= request().items()
     assert manifest["words"] == sum(map(len, FOUND))
     assert manifest["sentences_without_words"] == 8
+    assert manifest["version"] == __version__
+
+
+def test_a_store_of_another_version_is_the_same_store(whole):
+    path = Path(whole.path) / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": "0.0.1"}))
+    assert whole.open() is not None
 
 
 def test_positions_beyond_two_bytes(tmp_path):
