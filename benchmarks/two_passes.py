@@ -41,9 +41,12 @@ def main() -> None:
     parser.add_argument("--max-tokens", type=int, default=4000)
     parser.add_argument("--repeat", type=int, default=5, help="turns")
     arguments = parser.parse_args()
-    extractor = Enhancement.from_checkpoint(str(arguments.path)).extractor
+    enhancement = Enhancement.from_checkpoint(str(arguments.path))
+    extractor = enhancement.extractor
     if extractor is None:
         parser.error(f"{arguments.path}: it remembers no extractor")
+    if enhancement.attn_positions:
+        parser.error(f"{arguments.path}: trained with --attn-positions, which plain translation of x' does not have")
     split = arguments.gen_subset
     rows = []
     with tempfile.TemporaryDirectory() as name:
