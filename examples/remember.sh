@@ -1,23 +1,29 @@
 # How a recipe remembers what it has made: steps.sh and glue/run.sh source this file.
 
 # remember FILE WORD...: the WORDs decide what is made in FILE's folder. The first time they are written to FILE. Where
-# they are others later, the recipe ends: it would make nothing again, and report the old as the new. Paths of WORK and of
-# the package count as the same wherever they are.
+# they are others later, the recipe ends: it would make nothing again, and report the old as the new. Folders in WORK and
+# in the repository count as the same wherever these are.
 remember() {
-  local file=$1 words root
+  local file=$1 folder root work words='' word
   shift
+  folder=$(dirname "$file")
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-  words=$(printf '%q ' "$@")
-  words=${words//"$(realpath -m "$WORK")"/WORK}
-  words=${words//"$WORK"/WORK}
-  words=${words//"$root"/.}
-  if [ ! -e "$file" ]; then
-    mkdir -p "$(dirname "$file")"
-    printf '%s\n' "$words" >"$file.part"
-    mv "$file.part" "$file"
-  elif [ "$(cat "$file")" != "$words" ]; then
-    printf '%s: made with other options; name another WORK, or remove this folder\nthen: %s\nnow:  %s\n' \
-      "$(dirname "$file")" "$(cat "$file")" "$words" >&2
+  work=$(realpath -m "$WORK")
+  for word in "$@"; do
+    if [[ $word == "$WORK"/* ]]; then word=WORK/${word#"$WORK"/}; fi
+    word=${word//"$work/"/WORK/}
+    words+=$(printf '%q' "${word//"$root/"/./}")' '
+  done
+  if [ -e "$file" ]; then
+    if [ "$(cat "$file")" = "$words" ]; then return; fi
+    printf '%s: made with other options; name another WORK\nthen: %s\nnow:  %s\n' "$folder" "$(cat "$file")" "$words" >&2
     exit 1
   fi
+  if [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
+    printf '%s: nothing says with which options it was made; name another WORK\n' "$folder" >&2
+    exit 1
+  fi
+  mkdir -p "$folder"
+  printf '%s\n' "$words" >"$file.part"
+  mv "$file.part" "$file"
 }

@@ -157,7 +157,7 @@ train() {
     --source-lang "$SRC" --target-lang "$TGT" "${model[@]}" "${options[@]}"
     --criterion label_smoothed_cross_entropy --label-smoothing 0.1 --seed "$seed"
   )
-  remember "$dir/command" "${options[@]}"
+  remember "$dir/command" "$TRAIN" "${options[@]}"
   if [ -e "$dir/finished" ]; then return; fi
   # shellcheck disable=SC2086
   $TRAIN "$WORK/data-bin" "${options[@]}" "${DEVICE[@]}" --no-epoch-checkpoints --save-dir "$dir" 2>&1 |

@@ -76,19 +76,17 @@ class MostProbable:
 
 @dataclass(frozen=True)
 class RoundedWords:
-    """The weights of the output projection as 8-bit integers.
+    """The weights of the output projection as 8-bit integers, the largest of them 127.
 
     Attributes:
         words: int8 ``(C, V, rounded up to whole blocks)``
-        unit: what 1 stands for
-        error: length of the longest difference between a word and the rounded one
-        length: of the longest rounded word
-        others: bool ``(words' columns)``, those that are no words, or padding
+        error: length of the longest difference between a word and the rounded one, where 1 is 1 of the integers
+        length: of the longest rounded word, likewise
+        others: int64, the columns that are padding, or no words
         logits: int32 ``(B at most, words' columns)``, room for results
     """
 
     words: Tensor
-    unit: Tensor
     error: Tensor
     length: Tensor
     others: Tensor
@@ -97,15 +95,14 @@ class RoundedWords:
     @classmethod
     def of(cls, weight: Tensor, padding: int, rows: int) -> RoundedWords:
         """Round *weight*, float32 ``(V, C)``, for at most so many *rows* at a time."""
-        rounded, unit, error = _rounded(weight, weight.abs().amax())
+        rounded, length, error = _rounded(weight, weight.abs().amax())
         columns = -(-len(weight) // BLOCK) * BLOCK
-        words = rounded.new_zeros(weight.size(1), columns)
-        words[:, : len(weight)] = rounded.t()
+        words = rounded.new_zeros(columns, weight.size(1))
+        words[: len(weight)] = rounded
         others = torch.arange(columns) >= len(weight)
         others[padding] = True
-        length = (rounded * unit).norm(dim=1).amax()
         logits = torch.empty(rows, columns, dtype=torch.int32)
-        return cls(words, unit, error.amax(), length, others.nonzero().squeeze(1), logits)
+        return cls(words.t(), error.amax(), (length + error).amax(), others.nonzero().squeeze(1), logits)
 
     def candidates(self, x: Tensor) -> tuple[Tensor, Tensor] | None:
         """All words that can have the largest logit.
@@ -120,12 +117,10 @@ class RoundedWords:
         Returns:
             row and word of each, int64 ``(candidates)``, all words of a row that is not finite; None: too many
         """
-        rounded, unit, error = _rounded(x, x.abs().amax(dim=1, keepdim=True))
-        length = x.norm(dim=1)
+        rounded, length, error = _rounded(x, x.abs().amax(dim=1, keepdim=True))
         # What float32 rounds, less than 1e-5 of all, is left to the logits themselves.
         bound = length * (self.error + 1e-5 * self.length) + error * self.length
-        behind = 2 * bound / (unit.squeeze(1) * self.unit)
-        behind = behind.nan_to_num(torch.inf).clamp(max=1 << 30).ceil().int()
+        behind = (2 * bound).nan_to_num(torch.inf).clamp(max=1 << 30).ceil().int()
         logits = torch._int_mm(rounded, self.words, out=self.logits[: len(x)])
         logits[:, self.others] = NEVER
         blocks = logits.unflatten(1, (-1, BLOCK))
@@ -141,10 +136,11 @@ class RoundedWords:
 
 
 def _rounded(x: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """*x*, ``(B, C)``, as int8, where *largest* is 127; the unit; and the lengths of the differences, ``(B)``."""
-    unit = (largest / 127).clamp(min=torch.finfo(x.dtype).tiny)
-    rounded = (x / unit).round()
-    return rounded.to(torch.int8), unit, (x - rounded * unit).norm(dim=1)
+    """*x*, ``(B, C)``, as int8, where *largest* becomes 127; and in that unit, in which no square is too small or too
+    large, the lengths of *x*, and of its differences from what is rounded, both ``(B)``."""
+    x = x / (largest / 127).clamp(min=torch.finfo(x.dtype).tiny)
+    rounded = x.round()
+    return rounded.to(torch.int8), x.norm(dim=1), (x - rounded).norm(dim=1)
 
 
 def has_8_bit_products(weight: Tensor) -> bool:

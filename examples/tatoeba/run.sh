@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Tatoeba, French to English: 160,000 short sentences, split by English sentence.
+# Tatoeba, French to English: 162,000 short sentences, split by English sentence.
 #
 #   examples/tatoeba/run.sh                          everything, downloaded
 #   RAW=folder ARCHS=fconv examples/tatoeba/run.sh   one architecture; fra-eng.txt is in a folder already

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from commands import BIN, CPU
 
 RECIPE = Path(__file__).parents[2] / "examples/demo/run.sh"
+REMEMBER = Path(__file__).parents[2] / "examples/remember.sh"
 WORDS = ["cat", "dog", "bird", "child", "river", "house"]
 TEXT = [(f"le {a} voit un {b} .", f"the {a} sees a {b} .") for a in WORDS for b in WORDS if a != b]
 
@@ -33,7 +35,7 @@ def recipe(text: Path, work: Path, **variables: str) -> subprocess.CompletedProc
 
 
 def test_a_recipe_goes_on_with_the_same_options_alone(text, tmp_path):
-    work = tmp_path / "run"
+    work = tmp_path / "a run"
     first = recipe(text, work)
     assert first.returncode == 0, first.stderr
     assert "| transformer | baseline | 2 | 1 |" in first.stdout
@@ -42,10 +44,29 @@ def test_a_recipe_goes_on_with_the_same_options_alone(text, tmp_path):
     again = recipe(text, moved)
     assert again.returncode == 0, again.stderr
     assert "| transformer | baseline | 2 | 1 |" in again.stdout
-    other = recipe(text, moved, SEED="2")
-    assert other.returncode == 1
-    [line] = [line for line in other.stderr.splitlines() if "made with other options" in line]
-    assert line == f"{moved}/transformer/baseline: made with other options; name another WORK, or remove this folder"
-    assert "--seed 1" in other.stderr
-    assert "--seed 2" in other.stderr
+    for options, said in (({"SEED": "2"}, "--seed 2"), ({"TRAIN": "fairseq-train --max-update 3"}, "max-update\\ 3")):
+        other = recipe(text, moved, **options)
+        assert other.returncode == 1
+        assert f"\n{moved}/transformer/baseline: made with other options; name another WORK\nthen: " in other.stderr
+        assert said in other.stderr
+    (moved / "transformer/baseline/command").unlink()
+    unknown = recipe(text, moved)
+    assert unknown.returncode == 1
+    assert "baseline: nothing says with which options it was made; name another WORK\n" in unknown.stderr
     assert os.stat(moved / "transformer/baseline/checkpoint_best.pt").st_mtime_ns == trained
+
+
+def test_folders_in_work_and_in_the_repository_may_be_moved(tmp_path):
+    def remembered(work: str, *words: str) -> str:
+        (tmp_path / "command").unlink(missing_ok=True)
+        command = [f'source {shlex.quote(str(REMEMBER))}; remember command "$@"', "bash", *words]
+        subprocess.run(["bash", "-c", *command], cwd=tmp_path, env={**CPU, "WORK": work}, check=True)
+        return (tmp_path / "command").read_text().strip()
+
+    root, here = REMEMBER.parents[1], tmp_path.resolve()
+    options = ["--source-lang", "de", "--model", "de/b.pt", f'{{"data": "{here}/de/data-bin"}}', f"{root}/iel_fairseq"]
+    said = '--source-lang de --model WORK/b.pt \\{\\"data\\":\\ \\"WORK/data-bin\\"\\} ./iel_fairseq'
+    assert remembered("de", *options) == said
+    assert remembered(f"{here}/de", *options[:3], f"{here}/de/b.pt", *options[4:]) == said
+    assert remembered("de", f"{root}2/data") == f"{root}2/data"
+    assert remembered("my run", "my run/b.pt") == "WORK/b.pt"
