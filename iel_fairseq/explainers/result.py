@@ -38,8 +38,8 @@ class Explanation:
     def is_tie(self) -> bool:
         """Whether another word, not the same once more, has the highest score as well: SHAP leaves groups of words
         together for which it has too few samples."""
-        best = {word.text for word, score in zip(self.words, self.scores, strict=True) if score == self.scores.max()}
-        return len(best) > 1
+        best = np.flatnonzero(self.scores == self.scores.max(initial=-np.inf)).tolist()
+        return len({self.words[number].text for number in best}) > 1
 
 
 def seed_of(text: str, seed: int) -> int:
