@@ -6,7 +6,7 @@ from pathlib import Path
 from setuptools import find_packages, setup
 
 here = Path(__file__).parent
-version = re.search(r'^__version__ = "(.+)"', (here / "iel_fairseq" / "__init__.py").read_text(), re.MULTILINE)
+version = re.search(r'^__version__ = "(.+)"', (here / "iel_fairseq" / "version.py").read_text(), re.MULTILINE)
 
 SERVE = ["flask>=3,<4", "waitress>=3,<4"]
 

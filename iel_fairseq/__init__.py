@@ -10,8 +10,6 @@ logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
 from iel_fairseq import compat  # noqa: E402
 
-__version__ = "0.1.0"
-
 compat.apply()
 
 from iel_fairseq.attention_reader import AttentionReader  # noqa: E402
@@ -25,6 +23,7 @@ from iel_fairseq.tasks import (  # noqa: E402, F401  (registers the tasks)
     importance_enhanced_classification,
 )
 from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator  # noqa: E402
+from iel_fairseq.version import __version__  # noqa: E402
 
 __all__ = [
     "AttentionReader",

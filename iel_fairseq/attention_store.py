@@ -39,6 +39,7 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
 from iel_fairseq.json_data import checked
 from iel_fairseq.store_files import DAMAGED, FILES, AttentionPositions, crc32, open_positions, read_manifest
+from iel_fairseq.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -262,8 +263,6 @@ class AttentionStore:
             index.write(sizes.tolist())  # as Python's integers, for whose sum fairseq has room
         for name in FILES:  # new files: somebody may have mapped the old ones
             os.replace(self._file(f"{name}.part"), self._file(name))
-        from iel_fairseq import __version__  # the package is being imported when this module is
-
         manifest = {
             **self.request,
             "version": __version__,

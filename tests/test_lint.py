@@ -29,4 +29,4 @@ def test_hooks_before_a_commit_are_local():
 def test_the_citation_has_the_version_that_the_package_has():
     citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
     assert citation["version"] == iel_fairseq.__version__
-    assert f"`iel_fairseq/__init__.py`, {iel_fairseq.__version__};" in (REPOSITORY / "CHANGELOG.md").read_text()
+    assert f"`iel_fairseq/version.py`, {iel_fairseq.__version__};" in (REPOSITORY / "CHANGELOG.md").read_text()
