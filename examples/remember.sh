@@ -4,7 +4,7 @@
 # they are others later, the recipe ends: it would make nothing again, and report the old as the new. Folders in WORK and
 # in the repository count as the same wherever these are.
 remember() {
-  local file=$1 folder root work words='' word
+  local file=$1 folder root work words='' word before
   shift
   folder=$(dirname "$file")
   root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -15,8 +15,10 @@ remember() {
     words+=$(printf '%q' "${word//"$root/"/./}")' '
   done
   if [ -e "$file" ]; then
-    if [ "$(cat "$file")" = "$words" ]; then return; fi
-    printf '%s: made with other options; name another WORK\nthen: %s\nnow:  %s\n' "$folder" "$(cat "$file")" "$words" >&2
+    before=$(cat "$file")
+    if [ "$before" = "$words" ]; then return; fi
+    echo "$folder: made with other options (<) than these (>); name another WORK" >&2
+    diff <(echo "${before// --/$'\n'--}") <(echo "${words// --/$'\n'--}") | grep '^[<>]' >&2 # an option a line
     exit 1
   fi
   if [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
