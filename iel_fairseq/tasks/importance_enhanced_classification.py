@@ -235,12 +235,15 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         found = extraction.stored_explanations(self.cfg.importance_store or beside)
         extraction.classifier.model.cpu()  # leave the GPU to the training
         words = [explanation.important_word for explanation in found]
-        ties = sum(explanation.is_tie for explanation in found)
         logger.info(
             f"{split}: {enhancement.importance} of {extraction.classifier.path} found the important words of "
-            f"{len(words):,} texts, {words.count(None):,} of which have no words; in {ties:,} others are as important, "
-            f"and the first was taken"
+            f"{len(words):,} texts, {words.count(None):,} of which have no words"
         )
+        if ties := sum(explanation.is_tie for explanation in found):
+            logger.warning(
+                f"{split}: in {ties:,} texts several words are equally important, and the first was taken; "
+                f"more --importance-samples tell them apart"
+            )
         return words
 
     def get_batch_iterator(self, dataset, max_tokens=None, *args, **kwargs):

@@ -124,6 +124,14 @@ def test_the_extractor_is_found_from_any_folder(data, baseline, finetuned, tmp_p
     assert f"test: lime of {baseline} found the important words of 3 texts, 1 of which have no words" in log
 
 
+def test_ties_are_told(data, baseline, tmp_path):
+    options = ("--finetune-from-model", baseline, "--importance", "shap", "--importance-samples", 2)
+    options += ("--importance-store", tmp_path, "--max-epoch", 1, "--save-dir", tmp_path)
+    log = run("fairseq-train", data, *CLASSIFY, *TRAIN, *options)
+    ties = re.search(r"train: in (\d+) texts several words are equally important, and the first was taken; more", log)
+    assert int(ties[1]) > 100
+
+
 def test_export_loads_in_transformers(baseline, finetuned, tmp_path):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
