@@ -146,6 +146,15 @@ class ImportanceExtraction:
         return [explanation for explanation in found if explanation is not None]
 
     def stored_explanations(self, parent: str) -> list[Explanation]:
-        """The same from the store in *parent*; what it lacks is found first, by all ranks together."""
+        """The same from the store in *parent*; what it lacks is found first, by all ranks together.
+
+        Warns of texts whose important word is the first of several that are as important.
+        """
         rows = self.store(parent).fill(lambda sentences: [_as_row(found) for found in self.explanations(sentences)])
-        return [_from_row(text, row) for text, row in zip(self.texts, rows, strict=True)]
+        explanations = [_from_row(text, row) for text, row in zip(self.texts, rows, strict=True)]
+        if ties := sum(explanation.is_tie for explanation in explanations):
+            logger.warning(
+                f"{self.name}: in {ties:,} texts several words are equally important, and the first was taken; "
+                f"more --importance-samples tell them apart"
+            )
+        return explanations

@@ -239,11 +239,6 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             f"{split}: {enhancement.importance} of {extraction.classifier.path} found the important words of "
             f"{len(words):,} texts, {words.count(None):,} of which have no words"
         )
-        if ties := sum(explanation.is_tie for explanation in found):
-            logger.warning(
-                f"{split}: in {ties:,} texts several words are equally important, and the first was taken; "
-                f"more --importance-samples tell them apart"
-            )
         return words
 
     def get_batch_iterator(self, dataset, max_tokens=None, *args, **kwargs):
