@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from fairseq import checkpoint_utils, utils
+from fairseq import checkpoint_utils, tasks, utils
 from fairseq.data import data_utils
 from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGenerator
@@ -115,12 +115,13 @@ class AttnEnhancedTranslator:
             if remembered.extractor is None and not remembered.reads_itself:
                 raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
             folder = data_folder_of(state)
-        (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], state=state)
+            task = tasks.setup_task(state["cfg"].task)  # whose options are the caller's, not the checkpoint's
+        (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
         device, dtype = extraction_device(cpu), extraction_dtype(fp16, bf16)
         model.to(device, dtype).eval()
         # Not fairseq's prepare_for_inference_, which binds a ConvS2S to one size of beam.
         model.make_generation_fast_()
-        task.extractor()  # better to fail now
+        task.reader(model)  # better to fail now
         return cls(task, model, cfg.generation, text_of(folder))
 
     @property

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,8 @@ def run(arguments: argparse.Namespace) -> None:
     overrides: dict[str, Any] = {"data": arguments.data, "cpu": arguments.cpu}
     overrides["importance_store"] = arguments.importance_store
     if arguments.importance_model is not None:
-        overrides["importance_model"] = arguments.importance_model
+        # In full, or the name that training was given, perhaps in another folder, would ask for nothing new.
+        overrides["importance_model"] = os.path.abspath(arguments.importance_model)
     state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
     WordEnhancement.from_task_state(arguments.path, state.get("task_state") or {})  # name the file
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)

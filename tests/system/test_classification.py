@@ -112,6 +112,21 @@ def test_extractor_that_is_missing_or_another(data, baseline, finetuned, tmp_pat
     iel([*predict, "--importance-model", str(baseline)])
 
 
+def test_the_extractor_that_is_named_is_looked_for_here(data, baseline, finetuned, tmp_path, monkeypatch, capfd):
+    """Though its name is what training was given, in another folder."""
+    state = torch.load(finetuned[0])
+    state["task_state"][KEY].update(extractor="/gone/base.pt", importance_model="base.pt")
+    state["cfg"]["task"]["importance_model"] = "base.pt"
+    torch.save(state, tmp_path / "finetuned.pt")
+    (tmp_path / "base.pt").symlink_to(baseline)
+    monkeypatch.chdir(tmp_path)
+    predict = ["predict", str(data), "--path", "finetuned.pt", "--cpu", "--output", "out.tsv"]
+    with pytest.raises(IELError, match=r"/gone/base.pt: the extractor that the checkpoint remembers is missing"):
+        iel(predict)
+    iel([*predict, "--importance-model", "base.pt"])
+    assert f"test: lime of {tmp_path}/base.pt found the important words" in capfd.readouterr().err
+
+
 def test_the_extractor_is_found_from_any_folder(data, baseline, finetuned, tmp_path, monkeypatch, capfd):
     """Though the checkpoint's options have the path that its training was given, from the folder that it ran in."""
     elsewhere = tmp_path / "elsewhere"

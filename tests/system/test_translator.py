@@ -12,6 +12,7 @@ from conftest import known_pairs
 
 from iel_fairseq import AttnEnhancedTranslator
 from iel_fairseq.cli import main
+from iel_fairseq.enhancement import KEY
 from iel_fairseq.errors import IELError
 from iel_fairseq.readings import readings_of
 
@@ -115,6 +116,37 @@ def test_one_model_for_both_passes(checkpoint, data):
     output = generate(data, checkpoint, *IEL, "--attn-model", "self")
     assert [one.translation for one in translator.translate(SENTENCES[:20])] == [
         lines(output, "H")[i][1] for i in range(20)
+    ]
+
+
+def with_task(checkpoint: Path, path: Path, **remembered: object) -> Path:
+    """A copy of the checkpoint at *path* that remembers something else."""
+    state = torch.load(checkpoint)
+    state["task_state"][KEY].update(remembered)
+    state["cfg"]["task"]["attn_model"] = remembered["attn_model"]
+    torch.save(state, path)
+    return path
+
+
+def test_one_model_that_was_trained_for_both_passes_needs_no_second_file(checkpoint, tmp_path):
+    path = with_task(
+        checkpoint, tmp_path / "self.pt", reads_itself=True, extractor=f"{tmp_path}/gone.pt", attn_model="self"
+    )
+    alone = AttnEnhancedTranslator.from_pretrained(str(path), cpu=True).translate(SENTENCES[:20])
+    asked = AttnEnhancedTranslator.from_pretrained(str(checkpoint), attn_model="self", cpu=True)
+    assert alone == asked.translate(SENTENCES[:20])
+
+
+def test_the_extractor_that_is_asked_for_is_taken(checkpoint, baseline, found, tmp_path, monkeypatch):
+    """Though its name is what training was given, in another folder, or before a round of bootstrapping."""
+    path = with_task(checkpoint, tmp_path / "moved.pt", extractor="/gone/base.pt", attn_model="base.pt")
+    (tmp_path / "base.pt").symlink_to(baseline)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(IELError, match=r"^/gone/base.pt: the extractor that the checkpoint remembers is missing"):
+        AttnEnhancedTranslator.from_pretrained(str(path), cpu=True)
+    moved = AttnEnhancedTranslator.from_pretrained(str(path), attn_model="base.pt", cpu=True)
+    assert [(one.translation, one.reading) for one in moved.translate(SENTENCES[:5])] == [
+        (one.translation, one.reading) for one in found[:5]
     ]
 
 
