@@ -170,12 +170,18 @@ class Site(http.server.BaseHTTPRequestHandler):
     """Breaks the connection off after 4,000 bytes, but sends any range that is asked for."""
 
     asked: list[str | None] = []
+    chunked = False
 
     def do_GET(self):
         wanted = self.headers.get("Range")
         self.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0
         self.send_response(206 if wanted else 200)
+        if self.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            self.wfile.write(b"%x\r\n" % len(CONTENT) + CONTENT[start : start + 4000])
+            return
         self.send_header("Content-Length", str(len(CONTENT) - start))
         self.end_headers()
         self.wfile.write(CONTENT[start : start + 4000])
@@ -200,6 +206,14 @@ def test_a_download_that_breaks_off_is_resumed_and_verified(url, tmp_path):
     assert Site.asked == [None, "bytes=4000-", "bytes=8000-"]
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_download_that_breaks_off_within_a_chunk_is_tried_again(url, tmp_path, monkeypatch):
+    monkeypatch.setattr(Site, "chunked", True)
+    monkeypatch.setattr(Site, "protocol_version", "HTTP/1.1")  # chunks came with it
+    with pytest.raises(IELError, match=r"cannot be downloaded \(IncompleteRead.*; start again to go on, or use --raw$"):
+        fetch(Address(url, len(CONTENT)), str(tmp_path / "file"))
+    assert len(Site.asked) == raw_files.ATTEMPTS
 
 
 def test_a_checksum_that_nobody_published_is_noted(url, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import http.client
 import logging
 import os
 import shutil
@@ -184,7 +185,7 @@ def _download(address: Address, part: str) -> None:
             if error.code == 416:  # nothing left to send: all is there
                 return
             reason = f"{error.code} {error.reason}"
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", error))
         logger.warning(f"{address.url}: {reason} (attempt {attempt} of {ATTEMPTS})")
         if attempt < ATTEMPTS:
