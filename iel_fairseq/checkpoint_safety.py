@@ -77,10 +77,10 @@ def what_is_wrong(error: Exception) -> str:
 
 @contextmanager
 def in_one_line(path: str, what: str) -> Iterator[None]:
-    """Whatever fairseq raises while it works with the checkpoint at *path*, as one line: the file is to blame.
+    """Whatever a library raises while it works with the checkpoint at *path*, as one line: the file is to blame.
 
     Args:
-        path: of the checkpoint, or several
+        path: of the checkpoint, or several; or a model's name
         what: cannot be done with it, in words
     """
     try:

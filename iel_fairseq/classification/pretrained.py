@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.classification.glue import GlueTask
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
 
+NOT_LOADED = "not a model that transformers can load as a classifier"
 FIRST_POSITION = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
 """Model types whose positions begin after the padding's number."""
 
@@ -43,7 +44,7 @@ class Pretrained:
         from transformers import AutoConfig, AutoTokenizer
 
         labels = glue.labels or (glue.label,)
-        with _in_one_line(name):
+        with in_one_line(name, NOT_LOADED):
             config = AutoConfig.from_pretrained(
                 name,
                 num_labels=glue.outputs,
@@ -62,9 +63,6 @@ class Pretrained:
                     with open(path, encoding="utf-8") as file:
                         files[os.path.basename(path)] = file.read()
         return cls(config.to_json_string(use_diff=False), files)
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
     def build_config(self):
         """The configuration, as an object of transformers, which raises anything where it is of no model."""
@@ -97,7 +95,7 @@ class Pretrained:
 
         if weights is None:
             return AutoModelForSequenceClassification.from_config(self.build_config(), trust_remote_code=False)
-        with _in_one_line(weights):
+        with in_one_line(weights, NOT_LOADED):
             return AutoModelForSequenceClassification.from_pretrained(
                 weights, config=self.build_config(), dtype=torch.float32, trust_remote_code=False
             )
@@ -109,13 +107,3 @@ class Pretrained:
         if config.model_type in FIRST_POSITION:
             limit -= config.pad_token_id + 1
         return min(limit, tokenizer.model_max_length)
-
-
-@contextmanager
-def _in_one_line(name: str):
-    """What transformers raises, as one line about *name*."""
-    try:
-        yield
-    except Exception as error:  # the library raises many kinds
-        line = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        raise IELError(f"{name}: not a model that transformers can load as a classifier ({line})") from error

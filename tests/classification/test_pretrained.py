@@ -63,6 +63,13 @@ def test_bad_options_are_one_line(options, message, monkeypatch):
     assert "\n" not in str(error.value)
 
 
+def test_out_of_memory_is_no_fault_of_the_model(tmp_path, monkeypatch):
+    make_folder(tmp_path / "folder")
+    monkeypatch.setattr("transformers.AutoTokenizer.from_pretrained", lambda *_, **__: [0] * (1 << 60))
+    with pytest.raises(MemoryError):
+        Pretrained.from_name(str(tmp_path / "folder"), GLUE_TASKS["CoLA"])
+
+
 def test_a_batch_that_is_too_small_for_a_text_is_one_line(tmp_path):
     classifier = make_classifier(tmp_path / "bert")
     task = setup(finetune_from_model=save(tmp_path / "model.pt", classifier))

@@ -55,8 +55,10 @@ def can_be_printed(text: str, texts: set[str]) -> bool:
     text = re.sub(r"<[^>]+>", FILLED_IN, text)
     if text in texts:
         return True
-    if text.startswith(file_is := f"{FILLED_IN}: ") and text.removeprefix(file_is) in texts:
-        return True
+    if text.startswith(file_is := f"{FILLED_IN}: "):  # and perhaps why in brackets, as checkpoint_safety has it
+        text_alone = text.removeprefix(file_is)
+        if text_alone in texts or text_alone.removesuffix(f" ({FILLED_IN})") in texts:
+            return True
     around = [each.partition(FILLED_IN) for each in texts if FILLED_IN in each]
     return any(
         text.startswith(before) and text.endswith(after) and text[len(before) : len(text) - len(after)] in texts
