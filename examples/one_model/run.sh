@@ -25,14 +25,16 @@ if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then 
 plain=(--task translation --required-batch-size-multiple 1)
 enhanced=(--task attn_enhanced_translation)
 
-# bleu OPTIONS...: of the first test set, translated as the options say
+# bleu LOG OPTIONS...: of the first test set, translated as the options say
 bleu() {
-  local source target
+  local log=$1 source target
+  shift
   IFS=- read -r source target <<<"$(ls "$WORK/data-bin" | sed -n "s/^test\.\(.*-.*\)\..*\.idx$/\1/p" | head -n 1)"
   fairseq-generate "$WORK/data-bin" --source-lang "$source" --target-lang "$target" \
     --user-dir "$examples/../iel_fairseq" $device --gen-subset test --beam 5 --max-tokens 4000 --remove-bpe \
-    --tokenizer prepared --prepared-data "$WORK/data-bin" "$@" 2>/dev/null |
-    grep '^D-' | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3- |
+    --tokenizer prepared --prepared-data "$WORK/data-bin" "$@" >"$log" 2>&1 ||
+    { tail -n 20 "$log" >&2; return 1; }
+  grep '^D-' "$log" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3- |
     sacrebleu "$WORK/raw/test.$target" --score-only --width 1
 }
 
@@ -42,9 +44,11 @@ bleu() {
   for folder in "$WORK"/*/self-*/ "$WORK"/*/attention-positions/; do
     run=$(dirname "$folder")
     model=(--path "$folder/checkpoint_best.pt")
-    echo "| $(basename "$run") | $(basename "$folder") | $(bleu "${enhanced[@]}" "${model[@]}" --attn-model self)" \
-      "| $(bleu "${enhanced[@]}" "${model[@]}" --attn-model "$run/baseline/checkpoint_best.pt")" \
-      "| $(bleu "${plain[@]}" "${model[@]}") |"
+    # One by one: a command within the words of echo may fail unseen.
+    own=$(bleu "$folder/own.log" "${enhanced[@]}" "${model[@]}" --attn-model self)
+    given=$(bleu "$folder/given.log" "${enhanced[@]}" "${model[@]}" --attn-model "$run/baseline/checkpoint_best.pt")
+    none=$(bleu "$folder/none.log" "${plain[@]}" "${model[@]}")
+    echo "| $(basename "$run") | $(basename "$folder") | $own | $given | $none |"
   done
 } | tee "$WORK/readers.md.part"
 mv "$WORK/readers.md.part" "$WORK/readers.md"
