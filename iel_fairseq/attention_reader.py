@@ -11,14 +11,10 @@ from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.data_folder import data_folder_of
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.extraction import DatasetExtraction, extraction_device
-from iel_fairseq.extractor import (
-    Extractor,
-    check_that_it_is_the_one,
-    check_that_it_is_there,
-    load_extractor,
-)
+from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
+from iel_fairseq.remembered_extractor import RememberedExtractor
 from iel_fairseq.source_tokens import source_tokens, symbols_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
@@ -65,15 +61,14 @@ class AttentionReader:
             languages = state["cfg"].task.source_lang, state["cfg"].task.target_lang
             folder = data_folder_of(state, data)
         task = AttnEnhancedTranslationTask.of_data_folder(folder, *languages)
+        remembered = RememberedExtractor(trained.extractor, trained.extractor_sha256, "--path")
         reads_for_it = path
         if trained.extractor is not None and not trained.reads_itself:
             reads_for_it = trained.extractor
-            check_that_it_is_there(reads_for_it, trained.extractor, trained.extractor_sha256, "--path")
+            remembered.check_there(reads_for_it)
         extractor = load_extractor(reads_for_it, task, trained.attn_layer, trained.attn_heads)
         if reads_for_it != path:
-            check_that_it_is_the_one(
-                reads_for_it, extractor.sha256, trained.extractor, trained.extractor_sha256, "--path"
-            )
+            remembered.check_same(reads_for_it, extractor.sha256)
         return cls(extractor, task, text_of(folder), trained.attn_layer, trained.attn_heads, cpu)
 
     def read(self, sentences: Sequence[str]) -> list[Reading]:

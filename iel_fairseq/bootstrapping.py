@@ -14,8 +14,8 @@ import json
 import logging
 import math
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 import torch.distributed
@@ -23,90 +23,16 @@ from fairseq import checkpoint_utils
 from fairseq.data.iterators import EpochBatchIterating
 from fairseq.file_io import PathManager
 
+from iel_fairseq.attention_store import AttentionPositions
+from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import not_written, whole_file
-from iel_fairseq.json_data import read_json
-from iel_fairseq.store_files import AttentionPositions
 
 logger = logging.getLogger(__name__)
 
 Decision = TypeVar("Decision")
-
-
-@dataclass(frozen=True)
-class Round:
-    """What is known of a round.
-
-    Attributes:
-        number: from 1
-        first_epoch: from 1
-        extractor: its checkpoint
-        best: the best validation score of the rounds before; None for the first
-        changed: share of the attention words of the training set that are not those of the round before; None when
-            that is not known
-        scores: validation score after each of its epochs, as far as it has come; epochs as text, as JSON has them
-        losses: likewise, the validation loss
-    """
-
-    number: int
-    first_epoch: int
-    extractor: str
-    best: float | None = None
-    changed: float | None = None
-    scores: dict[str, float] = field(default_factory=dict)
-    losses: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Record:
-    """The rounds that have begun, and what their scores are.
-
-    Attributes:
-        metric: name of the validation score
-        maximize: a better score is a higher one
-        rounds: in their order
-    """
-
-    metric: str
-    maximize: bool
-    rounds: list[Round]
-
-    def round(self, number: int) -> Round:
-        """What is known of round *number*, which has begun."""
-        [found] = [each for each in self.rounds if each.number == number]
-        return found
-
-    def better(self, scores: Iterable[float]) -> float:
-        """The best of *scores*."""
-        return (max if self.maximize else min)(scores)
-
-    @classmethod
-    def read(cls, path: str) -> Record:
-        """Read a training's ``bootstrapping.json``.
-
-        Raises:
-            IELError: it cannot be read, or is damaged
-        """
-        try:
-            record = read_json(path, cls)
-            record._check()
-        except OSError as error:
-            raise IELError(f"{path}: cannot be read ({error.strerror})") from error
-        except ValueError as error:
-            raise IELError(f"{path}: no record of bootstrapping, or a damaged one ({error})") from error
-        return record
-
-    def _check(self) -> None:
-        """Raise ValueError unless the rounds follow each other, and have a loss for each score."""
-        epoch = 0
-        for number, each in enumerate(self.rounds, start=1):
-            if each.number != number or each.first_epoch <= epoch:
-                raise ValueError(f"round {each.number} from epoch {each.first_epoch} is not in its place")
-            epoch = each.first_epoch
-            if each.scores.keys() != each.losses.keys() or not all(map(str.isdecimal, each.scores)):
-                raise ValueError(f"scores and losses of round {number} are not of the same epochs")
 
 
 class Bootstrapping:

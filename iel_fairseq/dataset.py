@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from fairseq.data import LanguagePairDataset, data_utils
 
+from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.complete_batches import CompleteBatches
 from iel_fairseq.enhanced_source import enhance_batch, enhanced_length
 from iel_fairseq.noise import Noise
-from iel_fairseq.store_files import AttentionPositions
 
 
 class CompleteLanguagePairDataset(CompleteBatches, LanguagePairDataset):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,11 +17,10 @@ from omegaconf import DictConfig
 
 from iel_fairseq.attention_words import check_extractor
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.enhancement import Enhancement, dictionary_fingerprint, first_difference, read_dictionary
+from iel_fairseq.dictionaries import dictionary_fingerprint, first_difference, read_dictionary
+from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256
-
-logger = logging.getLogger(__name__)
+from iel_fairseq.remembered_extractor import checkpoint_sha256
 
 
 @dataclass(frozen=True)
@@ -40,51 +38,6 @@ class Extractor:
     path: str
     sha256: str
     round: int
-
-
-def checkpoint_sha256(path: str) -> str:
-    """SHA-256 of an extractor's checkpoint, in hexadecimal.
-
-    Raises:
-        IELError: it cannot be read
-    """
-    try:
-        return file_sha256(path)
-    except OSError as error:
-        raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
-
-
-def check_that_it_is_there(path: str, remembered: str | None, sha256: str | None, option: str) -> None:
-    """Before an extractor is loaded for a checkpoint that remembers one.
-
-    Args:
-        path: of the extractor
-        remembered: path that the checkpoint remembers
-        sha256: that the checkpoint remembers
-        option: by which another one can be named
-
-    Raises:
-        IELError: it is the one that is remembered, and missing
-    """
-    if path == remembered and not os.path.isfile(path):
-        raise IELError(
-            f"{path}: the extractor that the checkpoint remembers is missing; "
-            f"say with {option} where it is now (SHA-256 {sha256})"
-        )
-
-
-def check_that_it_is_the_one(path: str, found: str, remembered: str | None, sha256: str | None, option: str) -> None:
-    """When it is loaded; *found* is its SHA-256, all else as for :func:`check_that_it_is_there`.
-
-    Raises:
-        IELError: the file that is remembered is another one now; one that *option* names may be
-    """
-    if sha256 in (None, found):
-        return
-    other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {sha256})"
-    if os.path.abspath(path) == remembered:
-        raise IELError(f"{other}; restore that file, or name another one with {option}")
-    logger.warning(f"{other}; used because {option} asks for it")
 
 
 def load_extractor(

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from iel_fairseq.bootstrapping import Record
+from iel_fairseq.bootstrapping_record import Record
 from iel_fairseq.reports.runs import Curve
 
 REFERENCES = {"baseline": ("0.45", ":"), "control": ("C1", "--")}

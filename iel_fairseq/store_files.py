@@ -14,8 +14,8 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset, _code_to_dtype
 
 from iel_fairseq.json_data import read_json
 
-AttentionPositions: TypeAlias = MMapIndexedDataset | ListDataset
-"""For each sentence its attention positions, int64 ``(J,)``, 1-based; ``sizes`` holds their numbers."""
+Rows: TypeAlias = MMapIndexedDataset | ListDataset
+"""For each sentence its numbers, int64 ``(J,)``; ``sizes`` holds how many they are."""
 
 FILES = ("positions.bin", "positions.idx")
 """What a manifest has the checksums of."""
@@ -40,8 +40,8 @@ def read_manifest(store: str) -> dict[str, Any]:
     return read_json(os.path.join(store, "manifest.json"), dict[str, Any])
 
 
-def open_positions(store: str, manifest: dict[str, Any]) -> AttentionPositions:
-    """The positions in the folder *store*, once they are as *manifest* has them.
+def open_rows(store: str, manifest: dict[str, Any]) -> Rows:
+    """What is in the folder *store*, once its files are as *manifest* has them.
 
     Raises:
         one of DAMAGED: they are not

@@ -19,8 +19,9 @@ from test_extraction import dataset_of
 
 import iel_fairseq
 from iel_fairseq import __version__
-from iel_fairseq.attention_store import AttentionStore, _locked, source_fingerprint, store_request
+from iel_fairseq.attention_store import AttentionStore, source_fingerprint, store_request
 from iel_fairseq.errors import IELError
+from iel_fairseq.store import _locked
 
 TEXTS = [[4 + i % 5] * (i % 7) for i in range(50)]
 FOUND = [np.arange(1, i % 7 + 1) for i in range(50)]

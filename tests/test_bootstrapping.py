@@ -12,7 +12,8 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.data import ListDataset
 
-from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, Record, Round, share_of_new
+from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
+from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.errors import IELError
 
 

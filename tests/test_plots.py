@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from iel_fairseq.bootstrapping import Record, Round
+from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.cli import main
 from iel_fairseq.errors import IELError
 from iel_fairseq.plots import NoiseRecord, bootstrapping_figure, noise_figure

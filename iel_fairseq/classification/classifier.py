@@ -18,8 +18,8 @@ from iel_fairseq.classification.encoding import Encoded, encode, pad, split_pair
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, GlueTask
 from iel_fairseq.errors import IELError
-from iel_fairseq.extractor import checkpoint_sha256
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
+from iel_fairseq.remembered_extractor import checkpoint_sha256
 from iel_fairseq.threads import shared_out
 
 

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from fairseq.logging import progress_bar
 
-from iel_fairseq.attention_store import SHARD_SENTENCES, AttentionStore
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.words import words_of
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
+from iel_fairseq.store import SHARD_SENTENCES, Store
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ FORMAT = 3
 """To be raised when what the explainers find changes, or the way it is stored."""
 
 
-class ImportanceStore(AttentionStore):
+class ImportanceStore(Store):
     """The importance of words on disk: for each text a row of float32 numbers, the prediction and each word's score.
 
     The engine stores whole numbers: here they are the bits of the others.

@@ -13,13 +13,13 @@ import argparse
 import json
 from collections.abc import Iterator
 
-from iel_fairseq.attention_store import shards_of
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
 from iel_fairseq.extractor import load_extractor
 from iel_fairseq.readings import Reading, readings_of_batch
+from iel_fairseq.store import shards_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 

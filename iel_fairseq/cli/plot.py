@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 from iel_fairseq.attention_reader import AttentionReader
-from iel_fairseq.bootstrapping import Record
+from iel_fairseq.bootstrapping_record import Record
 from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.cli.help import HelpFormatter

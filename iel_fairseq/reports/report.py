@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from iel_fairseq.bootstrapping_record import Record
 from iel_fairseq.errors import IELError
 from iel_fairseq.reports.differences import attention_words, most_different
 from iel_fairseq.reports.pages import Part, Picture, Sentences, Table
@@ -231,8 +232,12 @@ def _pictures(members: Sequence[Result], prefix: str) -> list[Part]:
         members: results of the run
         prefix: of the names of the files
     """
-    from iel_fairseq.bootstrapping import Record  # these import matplotlib and fairseq
-    from iel_fairseq.plots import NoiseRecord, bootstrapping_figure, noise_figure, training_figure
+    from iel_fairseq.plots import (  # this imports matplotlib
+        NoiseRecord,
+        bootstrapping_figure,
+        noise_figure,
+        training_figure,
+    )
 
     found: list[Part] = []
     for model, own in groupby(members, lambda result: result.model):

@@ -17,11 +17,13 @@ from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.data_folder import check_data_folder, check_split
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
-from iel_fairseq.enhancement import SELF, Enhancement, dictionary_fingerprint, read_dictionary
+from iel_fairseq.dictionaries import dictionary_fingerprint, read_dictionary
+from iel_fairseq.enhancement import SELF, Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
-from iel_fairseq.extractor import Extractor, check_that_it_is_the_one, check_that_it_is_there, load_extractor
+from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.noise import Noise
+from iel_fairseq.remembered_extractor import RememberedExtractor
 from iel_fairseq.source_positions import accept_source_positions
 from iel_fairseq.two_passes import TwoPassTranslationTask
 
@@ -165,13 +167,12 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         path = self._extractor_path()
         if path is None or (self._extractor is not None and self._extractor.path == os.path.abspath(path)):
             return self._extractor
-        remembered = self.enhancement
-        known = remembered.extractor, remembered.extractor_sha256, "--attn-model"
+        remembered = RememberedExtractor(self.enhancement.extractor, self.enhancement.extractor_sha256, "--attn-model")
         if self._decoding:
-            check_that_it_is_there(path, *known)
+            remembered.check_there(path)
         extractor = load_extractor(path, self, **self.reading())
         if self._decoding:
-            check_that_it_is_the_one(path, extractor.sha256, *known)
+            remembered.check_same(path, extractor.sha256)
         self._extractor = extractor
         return extractor
 

@@ -19,8 +19,8 @@ from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device
-from iel_fairseq.extractor import check_that_it_is_the_one, check_that_it_is_there
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
+from iel_fairseq.remembered_extractor import RememberedExtractor
 
 logger = logging.getLogger(__name__)
 
@@ -143,15 +143,15 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         if self._extractor is not None:
             return self._extractor
         path = os.path.abspath(self._extractor_path() or "")
-        remembered = self.enhancement
-        assert remembered is not None
-        known = remembered.extractor, remembered.extractor_sha256, "--importance-model"
+        known = self.enhancement
+        assert known is not None
+        remembered = RememberedExtractor(known.extractor, known.extractor_sha256, "--importance-model")
         if self._reading:
-            check_that_it_is_there(path, *known)
+            remembered.check_there(path)
         extractor = load_classifier(path, extraction_device(self.cfg.cpu), self.cfg.importance_max_tokens)
         self._check_glue_task(path, extractor.glue.name)
         if self._reading:
-            check_that_it_is_the_one(path, extractor.sha256, *known)
+            remembered.check_same(path, extractor.sha256)
         self._extractor = extractor
         return extractor
 

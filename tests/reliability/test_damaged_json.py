@@ -11,7 +11,7 @@ import pytest
 from mutations import COUNTS, ODD_FILES, damaged, damaged_json, read_damaged
 
 from iel_fairseq.attention_plots import attention_page
-from iel_fairseq.bootstrapping import Record, Round
+from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.cli.plot import _noise
 from iel_fairseq.json_data import parse_json
 from iel_fairseq.plots import bootstrapping_figure

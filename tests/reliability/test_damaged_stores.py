@@ -105,7 +105,7 @@ def shard_mutants(content: bytes, count: int, sign: Path) -> Iterator[bytes]:
 def test_a_damaged_shard_is_extracted_again_and_nothing_in_it_runs(
     store, tmp_path, monkeypatch, record_property, count
 ):
-    monkeypatch.setattr("iel_fairseq.attention_store.time.sleep", lambda seconds: None)  # nobody else fills it
+    monkeypatch.setattr("iel_fairseq.store.time.sleep", lambda seconds: None)  # nobody else fills it
     sign = tmp_path / "executed"
     store.fill_share(extract, 2, 0)
     unfinished = tmp_path / "unfinished"

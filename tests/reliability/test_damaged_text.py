@@ -21,7 +21,7 @@ from iel_fairseq.corpora import homeassistant
 from iel_fairseq.corpora.raw_files import _unpack
 from iel_fairseq.corpora.tagged_text import segments, untagged
 from iel_fairseq.corpora.tatoeba import split_by_english
-from iel_fairseq.enhancement import read_dictionary
+from iel_fairseq.dictionaries import read_dictionary
 from iel_fairseq.files import file_sha256
 from iel_fairseq.preparation.bpe import learn_codes, write_vocabulary
 from iel_fairseq.preparation.moses_text import count_cases, write_truecaser

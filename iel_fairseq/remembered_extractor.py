@@ -1,0 +1,64 @@
+"""The extractor that a checkpoint remembers: that it is there, and is the one."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+
+from iel_fairseq.errors import IELError
+from iel_fairseq.files import file_sha256
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RememberedExtractor:
+    """What a checkpoint knows of the extractor of its training.
+
+    Attributes:
+        path: absolute path of its checkpoint; None: there was none
+        sha256: of that file
+        option: by which the user can name another one
+    """
+
+    path: str | None
+    sha256: str | None
+    option: str
+
+    def check_there(self, path: str) -> None:
+        """Before the extractor at *path* is loaded.
+
+        Raises:
+            IELError: it is the one that is remembered, and missing
+        """
+        if path == self.path and not os.path.isfile(path):
+            raise IELError(
+                f"{path}: the extractor that the checkpoint remembers is missing; "
+                f"say with {self.option} where it is now (SHA-256 {self.sha256})"
+            )
+
+    def check_same(self, path: str, sha256: str) -> None:
+        """When the extractor at *path*, whose file has *sha256*, is loaded. One that the option names may be another.
+
+        Raises:
+            IELError: the file that is remembered is another one now
+        """
+        if self.sha256 in (None, sha256):
+            return
+        other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {self.sha256})"
+        if os.path.abspath(path) == self.path:
+            raise IELError(f"{other}; restore that file, or name another one with {self.option}")
+        logger.warning(f"{other}; used because {self.option} asks for it")
+
+
+def checkpoint_sha256(path: str) -> str:
+    """SHA-256 of an extractor's checkpoint, in hexadecimal.
+
+    Raises:
+        IELError: it cannot be read
+    """
+    try:
+        return file_sha256(path)
+    except OSError as error:
+        raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
