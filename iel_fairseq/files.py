@@ -67,14 +67,3 @@ def file_sha256(path: str) -> str:
     """
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def read_lines(path: str) -> list[str]:
-    """The lines of a text file in UTF-8, without line ends; only ``\\n`` ends a line.
-
-    Raises:
-        OSError: it cannot be read
-        UnicodeDecodeError: it is not UTF-8
-    """
-    with open(path, encoding="utf-8", newline="\n") as file:
-        return file.read().removesuffix("\n").split("\n") if os.path.getsize(path) else []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import importlib
 import importlib.util
 import logging
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import UNREADABLE
+from iel_fairseq.preparation.parallel_text import numbered_lines, text_file
 
 logger = logging.getLogger(__name__)
 
@@ -141,37 +140,27 @@ def read_glue(data: str, task: GlueTask, split: str) -> list[Example]:
         raise IELError(f"{split}: no split of GLUE; it is one of {', '.join(FILES)}")
     if not os.path.isdir(data):
         return _read_by_name(data, task, split)
-    path = os.path.join(data, task.name, FILES[split])
-    if not os.path.exists(path):
-        path = f"{path}.gz"
-    try:
-        with gzip.open(path, "rb") if path.endswith(".gz") else open(path, "rb") as file:
-            text = file.read().decode("utf-8-sig")
-    except FileNotFoundError as error:
-        raise IELError(
-            f"{path.removesuffix('.gz')}[.gz]: no such file; DATA is the folder that holds {task.name}/"
-        ) from error
-    except (*UNREADABLE, UnicodeDecodeError) as error:
-        raise IELError(f"{path}: cannot be read as UTF-8 text ({error})") from error
-    examples = list(_parse(path, text, task, split))
+    wanted = os.path.join(data, task.name, FILES[split])
+    path = text_file(wanted)
+    if path is None:
+        raise IELError(f"{wanted}[.gz]: no such file; DATA is the folder that holds {task.name}/")
+    examples = list(_parse(path, task, split))
     if not examples:
         raise IELError(f"{path}: holds no sentences")
     return examples
 
 
-def _parse(path: str, text: str, task: GlueTask, split: str) -> Iterator[Example]:
-    lines = text.removesuffix("\n").split("\n") if text else []
+def _parse(path: str, task: GlueTask, split: str) -> Iterator[Example]:
+    lines = ((number, line.split("\t")) for number, line in numbered_lines(path))
     header = list(task.header)
-    first = 0
     if task.has_header or split == "test":
-        header = lines[0].rstrip("\r").split("\t") if lines else []
+        _, header = next(lines, (1, []))
+        header[:1] = [name.removeprefix("\ufeff") for name in header[:1]]  # a mark that some editors write
         wanted = [*task.sentences, *([task.label] if split != "test" else [])]
         if missing := [name for name in wanted if name not in header]:
             raise IELError(f"{path}, line 1: expected a header with the column {missing[0]!r}, found {header}")
-        first = 1
     broken = []
-    for number, line in enumerate(lines[first:], start=first + 1):
-        fields = line.rstrip("\r").split("\t")
+    for number, fields in lines:
         if len(fields) != len(header):
             if task.has_broken_lines and split != "test":  # whose predictions are counted by its lines
                 broken.append(number)

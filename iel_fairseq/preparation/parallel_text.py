@@ -47,7 +47,8 @@ def lines_of(name: str, opened: Callable[[], AbstractContextManager[IO[bytes]]])
         ) from error
     except UNREADABLE as error:
         reason = getattr(error, "strerror", None) or error
-        raise IELError(f"{name}: cannot be read after line {number} ({reason})") from error
+        where = f" after line {number}" if number else ""
+        raise IELError(f"{name}: cannot be read{where} ({reason})") from error
 
 
 def text_file(path: str) -> str | None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import read_lines
+from iel_fairseq.preparation.parallel_text import numbered_lines
 from iel_fairseq.reports.runs import Run, System
 
 logger = logging.getLogger(__name__)
@@ -60,19 +60,19 @@ def attention_words(run: Run, system: System, split: str, indices: Sequence[int]
     from iel_fairseq.attention_words import extract_attention_words
 
     try:
-        _, _, task = checkpoint_utils.load_model_ensemble_and_task(
+        (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(
             [str(system.folder / "checkpoint_best.pt")], arg_overrides={"data": str(run.folder / "data-bin")}
         )
-        extractor = task.extractor()
-        lines = read_lines(str(run.folder / "bpe" / f"{split}.{run.source}"))
+        reader = task.reader(model.eval())
+        lines = [line for _, line in numbered_lines(str(run.folder / "bpe" / f"{split}.{run.source}"))]
         found: dict[int, str] = {}
         for index in indices:
             tokens = task.source_dictionary.encode_line(lines[index], add_if_not_exist=False).long()
             with torch.no_grad():
-                words = extract_attention_words(extractor.model, tokens.unsqueeze(0), **task.reading())
+                words = extract_attention_words(reader, tokens.unsqueeze(0), **task.reading())
             x = lines[index].split()
             found[index] = " ".join(f"{x[position - 1]}/{position}" for position in words.positions[0].tolist())
-    except (IELError, OSError, UnicodeDecodeError, IndexError) as error:
+    except (IELError, IndexError) as error:
         logger.warning(f"{system.folder}: no attention words are shown ({error})")
         return {}
     return found

@@ -19,8 +19,8 @@ from pathlib import Path
 
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import read_lines
 from iel_fairseq.json_data import checked
+from iel_fairseq.preparation.parallel_text import numbered_lines
 from iel_fairseq.preparation.prepared_folder import FILE, PreparedFolder
 
 logger = logging.getLogger(__name__)
@@ -76,15 +76,6 @@ def _training(path: str, changed: int) -> Training:
             "seconds": None if seconds is None else float(seconds),  # a tensor after a training of several ranks
         }
         return checked(said, Training)
-
-
-def _lines(path: Path, what: str) -> list[str]:
-    try:
-        return read_lines(str(path))
-    except OSError as error:
-        raise IELError(f"{path}: cannot be read ({error.strerror}); it is {what}") from error
-    except UnicodeDecodeError as error:
-        raise IELError(f"{path}: not UTF-8 ({error}); it is {what}") from error
 
 
 @dataclass(frozen=True)
@@ -150,8 +141,12 @@ class System:
         return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
 
     def translations(self, split: str, language: str) -> list[str]:
-        """Its translations of a set, raw text, in the order of the set."""
-        return _lines(self.folder / f"{split}.{language}", f"the translations of {split}")
+        """Its translations of a set, raw text, in the order of the set.
+
+        Raises:
+            IELError: they are not there, or not UTF-8
+        """
+        return [line for _, line in numbered_lines(str(self.folder / f"{split}.{language}"))]
 
 
 @dataclass(frozen=True)
@@ -183,7 +178,9 @@ class Run:
             return cls(Path(folder), prepared.source_lang, prepared.target_lang, prepared.sets)
         # Prepared by other means: everything but the sets' own names is told by the names of the files.
         for path in data.glob("valid.*-*.*.idx"):
-            source, target = path.name.split(".")[1].split("-")
+            if not (languages := re.fullmatch(r"valid\.(.+)-(.+)\.\2\.idx", path.name)):  # a language may have a hyphen
+                continue
+            source, target = languages.groups()
             names = sorted(path.name.split(".")[0] for path in data.glob(f"test*.{source}-{target}.{target}.idx"))
             return cls(Path(folder), source, target, {name: name for name in ["valid", *names]})
         raise IELError(f"{folder}: no run of a recipe, it holds no data-bin with a validation set")
@@ -211,9 +208,9 @@ class Run:
         """The raw text of a set: the target side is what BLEU is computed against.
 
         Raises:
-            IELError: it is not there
+            IELError: it is not there, or not UTF-8
         """
-        return _lines(self.folder / "raw" / f"{split}.{language}", f"the raw text of {split}")
+        return [line for _, line in numbered_lines(str(self.folder / "raw" / f"{split}.{language}"))]
 
 
 def place(name: str) -> tuple:

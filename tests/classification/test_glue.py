@@ -121,6 +121,14 @@ def test_other_bad_input_is_one_line(tmp_path, task, text, message):
     assert message in str(error.value)
 
 
+def test_another_encoding_is_named_with_its_line(tmp_path):
+    write(tmp_path, "RTE", "").write_bytes(
+        "index\tsentence1\tsentence2\tlabel\n0\tcafé\tb\tentailment\n".encode("latin1")
+    )
+    with pytest.raises(IELError, match=r"train\.tsv, line 2: not UTF-8 \(byte 6 is 0xe9\); convert the file"):
+        read_glue(str(tmp_path), GLUE_TASKS["RTE"], "train")
+
+
 def test_missing_files_and_splits(tmp_path):
     with pytest.raises(IELError, match=r"RTE/dev.tsv\[.gz\]: no such file; DATA is the folder that holds RTE/"):
         read_glue(str(tmp_path), GLUE_TASKS["RTE"], "valid")
