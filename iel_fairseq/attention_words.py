@@ -12,7 +12,7 @@ import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
 from torch import Tensor
 
-from iel_fairseq.decoding_steps import DecodingSteps, attention_reader, decoding_steps
+from iel_fairseq.decoding_steps import DecodingSteps, decoding_steps, reading_attention
 from iel_fairseq.errors import IELError
 from iel_fairseq.padding import right_padded
 
@@ -305,7 +305,7 @@ def read_attention_words(
     if rows.numel() and hypotheses.size(1):
         encoder_out = model.encoder(src_tokens[rows], src_lengths=src_lengths[rows])
         prefixes = torch.cat([hypotheses.new_full((len(rows), 1), eos), hypotheses[rows, :-1]], dim=1)
-        with attention_reader(model.decoder, layer, heads) as (options, read_attention):
+        with reading_attention(model.decoder, layer, heads) as (options, read_attention):
             attention = read_attention(model.decoder(prefixes, encoder_out=encoder_out, **options))
         score, column = attention.masked_fill(~is_word[rows].unsqueeze(1), -1.0).max(dim=2)
         positions[rows], scores[rows], weights[rows] = column + 1, score.float(), attention.float()
@@ -327,7 +327,7 @@ def check_extractor(model: object, layer: int | None = None, heads: Sequence[int
     """
     if not isinstance(model, FairseqEncoderDecoderModel) or not isinstance(model.decoder, FairseqIncrementalDecoder):
         raise IELError(f"{type(model).__name__} is not an encoder-decoder that can be an extractor")
-    with attention_reader(model.decoder, layer, heads):
+    with reading_attention(model.decoder, layer, heads):
         pass
 
 

@@ -75,7 +75,7 @@ def decoding_steps(
     Raises:
         IELError: the model's decoder gives no attention, or has no such layer or head
     """
-    with attention_reader(model.decoder, layer, heads) as (options, read_attention):
+    with reading_attention(model.decoder, layer, heads) as (options, read_attention):
         if is_standard_transformer(model.decoder):
             yield TransformerSteps(model.decoder, options["alignment_layer"], heads)
         else:
@@ -129,7 +129,7 @@ class FairseqSteps:
         """
         Args:
             model: in eval mode
-            options: for the decoder, see :func:`attention_reader`
+            options: for the decoder, see :func:`reading_attention`
             read_attention: likewise
         """
         self._model, self._options, self._read_attention = model, options, read_attention
@@ -161,7 +161,7 @@ class FairseqSteps:
 
 
 @contextmanager
-def attention_reader(
+def reading_attention(
     decoder: FairseqIncrementalDecoder, layer: int | None, heads: Sequence[int] | None
 ) -> Iterator[tuple[dict, Callable[[tuple], Tensor]]]:
     """Give the options that make *decoder* compute attention, and a function that reads it.

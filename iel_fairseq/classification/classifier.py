@@ -14,7 +14,7 @@ from fairseq import checkpoint_utils
 from torch import Tensor
 
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.classification.encoding import Encoded, encode, pad, split_pairs
+from iel_fairseq.classification.encoding import Encoded, encode, encoded_of, pad, split_pairs
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, GlueTask
 from iel_fairseq.errors import IELError
@@ -99,13 +99,9 @@ class Classifier:
         batch = tokenizer(
             firsts, seconds, truncation=True, max_length=self.model.limit, return_offsets_mapping=True, verbose=False
         )
-        types = batch.get("token_type_ids")
-        encoded = []
-        for row, ids in enumerate(batch["input_ids"]):
-            if tokenizer.cls_token_id is None or ids[0] != tokenizer.cls_token_id:
-                raise IELError(f"{self.path}: its input does not begin with [CLS], whose attention was to be read")
-            kinds = np.zeros(len(ids)) if types is None else np.array(types[row])
-            encoded.append(Encoded(np.array(ids, dtype=np.int32), kinds.astype(np.int8)))
+        if tokenizer.cls_token_id is None or any(ids[0] != tokenizer.cls_token_id for ids in batch["input_ids"]):
+            raise IELError(f"{self.path}: its input does not begin with [CLS], whose attention was to be read")
+        encoded = encoded_of(batch)
         with self._eager_attention():
             for rows, logits, weights in self._computed(encoded, attentions=True):
                 scores = self._as_scores(logits)

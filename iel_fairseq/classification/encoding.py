@@ -60,7 +60,11 @@ def _tokens(tokenizer, texts: Sequence[str], **options) -> list[Encoded]:
     firsts, seconds = split_pairs(texts)
     if not firsts:
         return []
-    batch = tokenizer(firsts, seconds, return_attention_mask=False, verbose=False, **options)
+    return encoded_of(tokenizer(firsts, seconds, return_attention_mask=False, verbose=False, **options))
+
+
+def encoded_of(batch) -> list[Encoded]:
+    """The texts of a tokenizer's *batch*, as the model reads them."""
     types = batch.get("token_type_ids")
     return [
         Encoded(

@@ -48,15 +48,15 @@ def append_word(text: str, word: str | None) -> str:
     return text if word is None else f"{text} {word}"
 
 
-def keep_words(text: str, kept: Collection[int]) -> str:
+def keep_words(text: str, kept: Collection[int], instead: str = "") -> str:
     """*text* without its words but those whose numbers are *kept*; spaces, punctuation and separator stay.
 
-    This is how LIME takes words away.
+    This is how LIME takes words away, and SHAP hides them, with *instead* in the place of each.
     """
     parts, done = [], 0
     for number, word in enumerate(words_of(text)):
         if number not in kept:
-            parts.append(text[done : word.start])
+            parts += [text[done : word.start], instead]
             done = word.end
     return "".join([*parts, text[done:]])
 

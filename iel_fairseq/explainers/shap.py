@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from iel_fairseq.classification.classifier import Classifier
-from iel_fairseq.classification.words import words_of
+from iel_fairseq.classification.words import keep_words, words_of
 from iel_fairseq.explainers.registry import Explainer, register
 from iel_fairseq.explainers.result import Explanation, seed_of
 from iel_fairseq.explainers.together import Ask, answer_together, remembering
@@ -49,11 +49,7 @@ class WordMasker:
             mask: bool ``(words,)``, True where a word can be seen
             text: the text
         """
-        parts, done = [], 0
-        for seen, word in zip(mask, words_of(text), strict=True):
-            parts += [text[done : word.start], word.text if seen else self.mask_token]
-            done = word.end
-        return (np.array(["".join([*parts, text[done:]])], dtype=object),)
+        return (np.array([keep_words(text, set(np.flatnonzero(mask)), self.mask_token)], dtype=object),)
 
     def shape(self, text: str) -> tuple[int, int]:
         return 1, len(words_of(text))

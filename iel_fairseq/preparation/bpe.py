@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 
 from iel_fairseq.errors import IELError
@@ -38,11 +38,7 @@ def learn_codes(vocabularies: Sequence[str], merges: int, path: str) -> None:
                 word, count = line.split(" ")
                 counts[word] += int(count)
     with whole_file(path) as file:
-        learn_bpe(_dictionary(counts), file, merges, is_dict=True)
-
-
-def _dictionary(counts: Counter[str]) -> Iterator[str]:
-    return (f"{word} {count}" for word, count in counts.items())
+        learn_bpe((f"{word} {count}" for word, count in counts.items()), file, merges, is_dict=True)
 
 
 def apply_codes(path: str) -> Callable[[str], str]:
