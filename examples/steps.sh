@@ -30,29 +30,19 @@
 
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-IEL=$(dirname "$examples")/iel_fairseq
 export PYTHONPATH="$(dirname "$examples")${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
 SEED=${SEED:-1}
 TRAIN=${TRAIN:-fairseq-train}
+source "$examples/fairseq.sh"
 source "$examples/models.sh"
 source "$examples/remember.sh"
-DEVICE=(--cpu)
-if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then DEVICE=(); fi
-# Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.
-PLAIN=(--user-dir "$IEL" --task translation --required-batch-size-multiple 1)
-ENHANCED=(--user-dir "$IEL" --task attn_enhanced_translation)
 RESULTS=${RESULTS:-results} # name of the table
 ROUNDS=${ROUNDS:-5}
 SYSTEMS=${SYSTEMS:-baseline control attention-words attention-positions}
 
 recipe() {
   local arch split system
-  # Options of training by BLEU: of words put together again, not of BPE pieces.
-  BY_BLEU=(
-    --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe
-    --eval-bleu-detok prepared --eval-bleu-detok-args "{\"prepared_data\": \"$(realpath -m "$WORK")/data-bin\"}"
-    --best-checkpoint-metric bleu --maximize-best-checkpoint-metric
-  )
+  measure_bleu "$WORK"
   say "1. prepare: Moses tokeniser and truecaser, $BPE_MERGES joint BPE merges, binarise"
   prepare
   for arch in $ARCHS; do
@@ -78,15 +68,15 @@ describe() {
   case $1 in
   baseline) echo "plain translation" ;;
   control) echo "the baseline trained further on the same" ;;
-  attention-words) echo "the baseline trained further on the enhanced source" ;;
-  attention-positions) echo "likewise, attention words with their positions" ;;
+  attention-words) echo "the baseline trained further on sources with attention words" ;;
+  attention-positions) echo "the baseline trained further on sources with attention words and their positions" ;;
   bootstrap) echo "$ROUNDS rounds of attention words with their positions, an epoch each" ;;
   bootstrap-control) echo "the baseline trained further on the same, $ROUNDS epochs" ;;
-  bootstrap-restart) echo "likewise, each with a new optimizer and from the start of the learning rate schedule" ;;
-  bootstrap-self-*) echo "likewise, ${1##*-}% of the sentences without, one model for both passes" ;;
+  bootstrap-restart) echo "$ROUNDS rounds, each with a new optimizer, from the start of the learning rate schedule" ;;
+  bootstrap-self-*) echo "$ROUNDS rounds, ${1##*-}% of the sentences without, one model for both passes" ;;
   mixture-*) echo "attention words with their positions, ${1##*-}% of the sentences without" ;;
-  self-*) echo "likewise, ${1##*-}% of the sentences without, one model for both passes" ;;
-  noise-*-*) echo "likewise, $(noise "$1" percent)% of the words random, seed $(noise "$1" seed)" ;;
+  self-*) echo "attention words with their positions, ${1##*-}% of the sentences without, one model for both passes" ;;
+  noise-*-*) echo "attention words with their positions, $(noise "$1" percent)% of the words random, seed $(noise "$1" seed)" ;;
   *)
     echo "SYSTEMS: there is no system $1" >&2
     exit 1
@@ -127,13 +117,16 @@ prepare() {
     ${RAW:+--raw "$RAW"} ${PREPARE:-}
 }
 
-# train ARCH SYSTEM: the best checkpoint, by validation loss, is $WORK/ARCH/SYSTEM/checkpoint_best.pt
+# train ARCH SYSTEM: the best checkpoint, by validation loss, or by BLEU with rounds of bootstrapping, and their control,
+# is $WORK/ARCH/SYSTEM/checkpoint_best.pt
 train() {
   local arch=$1 system=$2 dir=$WORK/$1/$2
   local -n model=${arch^^}_MODEL from_scratch=${arch^^}_TRAIN further=${arch^^}_FINETUNE
   local finetune=("${further[@]}" --finetune-from-model "$WORK/$arch/baseline/checkpoint_best.pt")
   local mixture=(--attn-dropout "${system##*-}e-2")
-  local by_bleu=("${finetune[@]}" --max-update 0 "${BY_BLEU[@]}")
+  local by_bleu=(
+    "${finetune[@]}" --max-update 0 "${EVAL_BLEU[@]}" --best-checkpoint-metric bleu --maximize-best-checkpoint-metric
+  )
   local rounds=("${ENHANCED[@]}" "${by_bleu[@]}" --attn-positions --bootstrap-rounds "$ROUNDS")
   local -a options
   local seed=$SEED
@@ -177,5 +170,5 @@ translate() {
     --path "$WORK/$arch/$system/checkpoint_best.pt" --gen-subset "$split" --beam 5 --max-tokens 4000 \
     --remove-bpe --tokenizer prepared --prepared-data "$WORK/data-bin" --results-path "$WORK/$arch/$system" >"$WORK/$arch/$system/generate.log" 2>&1 ||
     { tail -n 20 "$WORK/$arch/$system/generate.log" >&2; exit 1; }
-  grep '^D-' "$WORK/$arch/$system/generate-$split.txt" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3-
+  translations "$WORK/$arch/$system/generate-$split.txt"
 }

@@ -14,19 +14,21 @@ export SYSTEMS="baseline bootstrap-control bootstrap" RESULTS=bootstrapping
 export WORK=${WORK:-runs/bootstrapping.$RECIPE}
 "$examples/$RECIPE/run.sh"
 
+source "$examples/fairseq.sh"
+measure_bleu "$WORK"
+
 # validation_bleu MODEL: as the trainings measure theirs
 validation_bleu() {
-  local device=--cpu
-  if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then device=; fi
-  fairseq-validate "$WORK/data-bin" --user-dir "$examples/../iel_fairseq" --task translation $device --path "$1" \
-    --required-batch-size-multiple 1 --max-tokens 4000 \
-    --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe --eval-bleu-detok prepared \
-    --eval-bleu-detok-args "{\"prepared_data\": \"$(realpath "$WORK")/data-bin\"}" 2>&1 |
-    sed -n "s/.*valid on 'valid' subset .*| bleu \([0-9.]*\) .*/\1/p"
+  local log
+  log=$(dirname "$1")/validate.log
+  fairseq-validate "$WORK/data-bin" "${PLAIN[@]}" "${DEVICE[@]}" --path "$1" --max-tokens 4000 "${EVAL_BLEU[@]}" \
+    >"$log" 2>&1 || { tail -n 20 "$log" >&2; return 1; }
+  sed -n "s/.*valid on 'valid' subset .*| bleu \([0-9.]*\) .*/\1/p" "$log"
 }
 
 for folder in "$WORK"/*/bootstrap; do
   run=$(dirname "$folder")
-  iel plot bootstrap "$folder" --baseline "$(validation_bleu "$run/baseline/checkpoint_best.pt")" \
+  baseline=$(validation_bleu "$run/baseline/checkpoint_best.pt")
+  iel plot bootstrap "$folder" --baseline "$baseline" \
     --control "$run/bootstrap-control" --output "$run/bootstrapping.png"
 done

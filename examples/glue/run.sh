@@ -16,6 +16,7 @@
 # WORK: the recipe ends where they do not fit what is there.
 set -euo pipefail
 glue=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$glue/../fairseq.sh"
 source "$glue/../remember.sh"
 root=$(cd "$glue/../.." && pwd)
 export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
@@ -51,8 +52,6 @@ SYSTEMS=${SYSTEMS:-baseline control random attention lime shap}
 TRAIN=${TRAIN:-}     # so many training texts; all by default
 DEV=${DEV:-}         # likewise
 SAMPLES=${SAMPLES:-} # perturbations of a text; each package's own number by default
-DEVICE=(--cpu)
-if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then DEVICE=(); fi
 
 say() { printf '\n=== %s\n' "$*" >&2; }
 
@@ -100,7 +99,7 @@ train() {
     ;;
   esac
   options+=(
-    --user-dir "$root/iel_fairseq" --task importance_enhanced_classification --glue-task "$1"
+    --user-dir "$IEL" --task importance_enhanced_classification --glue-task "$1"
     --arch hf_sequence_classifier --criterion glue --optimizer adam --adam-betas '(0.9, 0.999)'
     --lr "$4" --batch-size "$BATCH" --seed "$2"
   )

@@ -20,10 +20,7 @@ export SYSTEMS RESULTS=one-model
 export WORK=${WORK:-runs/one-model.$RECIPE}
 "$examples/$RECIPE/run.sh"
 
-device=--cpu
-if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then device=; fi
-plain=(--task translation --required-batch-size-multiple 1)
-enhanced=(--task attn_enhanced_translation)
+source "$examples/fairseq.sh"
 
 # bleu LOG OPTIONS...: of the first test set, translated as the options say
 bleu() {
@@ -31,11 +28,10 @@ bleu() {
   shift
   IFS=- read -r source target <<<"$(ls "$WORK/data-bin" | sed -n "s/^test\.\(.*-.*\)\..*\.idx$/\1/p" | head -n 1)"
   fairseq-generate "$WORK/data-bin" --source-lang "$source" --target-lang "$target" \
-    --user-dir "$examples/../iel_fairseq" $device --gen-subset test --beam 5 --max-tokens 4000 --remove-bpe \
+    "${DEVICE[@]}" --gen-subset test --beam 5 --max-tokens 4000 --remove-bpe \
     --tokenizer prepared --prepared-data "$WORK/data-bin" "$@" >"$log" 2>&1 ||
     { tail -n 20 "$log" >&2; return 1; }
-  grep '^D-' "$log" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3- |
-    sacrebleu "$WORK/raw/test.$target" --score-only --width 1
+  translations "$log" | sacrebleu "$WORK/raw/test.$target" --score-only --width 1
 }
 
 {
@@ -45,9 +41,9 @@ bleu() {
     run=$(dirname "$folder")
     model=(--path "$folder/checkpoint_best.pt")
     # One by one: a command within the words of echo may fail unseen.
-    own=$(bleu "$folder/own.log" "${enhanced[@]}" "${model[@]}" --attn-model self)
-    given=$(bleu "$folder/given.log" "${enhanced[@]}" "${model[@]}" --attn-model "$run/baseline/checkpoint_best.pt")
-    none=$(bleu "$folder/none.log" "${plain[@]}" "${model[@]}")
+    own=$(bleu "$folder/own.log" "${ENHANCED[@]}" "${model[@]}" --attn-model self)
+    given=$(bleu "$folder/given.log" "${ENHANCED[@]}" "${model[@]}" --attn-model "$run/baseline/checkpoint_best.pt")
+    none=$(bleu "$folder/none.log" "${PLAIN[@]}" "${model[@]}")
     echo "| $(basename "$run") | $(basename "$folder") | $own | $given | $none |"
   done
 } | tee "$WORK/readers.md.part"

@@ -1,0 +1,21 @@
+# How the recipes run fairseq: steps.sh, and the recipes that go on where it ends, source this file.
+
+IEL=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/iel_fairseq
+DEVICE=(--cpu)
+if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then DEVICE=(); fi
+# Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.
+PLAIN=(--user-dir "$IEL" --task translation --required-batch-size-multiple 1)
+ENHANCED=(--user-dir "$IEL" --task attn_enhanced_translation)
+
+# measure_bleu WORK: EVAL_BLEU becomes the options of a validation by BLEU, of words put together again, not of BPE pieces
+measure_bleu() {
+  EVAL_BLEU=(
+    --eval-bleu --eval-bleu-args '{"beam": 5}' --eval-bleu-remove-bpe
+    --eval-bleu-detok prepared --eval-bleu-detok-args "{\"prepared_data\": \"$(realpath -m "$1")/data-bin\"}"
+  )
+}
+
+# translations FILE: the raw text in the output of fairseq-generate, in the order of the set
+translations() {
+  grep '^D-' "$1" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3-
+}
