@@ -15,7 +15,7 @@ from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.remembered_extractor import RememberedExtractor
-from iel_fairseq.source_tokens import source_tokens, symbols_of
+from iel_fairseq.source_tokens import check_sentences, source_tokens, symbols_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
@@ -80,8 +80,9 @@ class AttentionReader:
             sentences: raw text
 
         Raises:
-            IELError: a sentence is longer than the model can read
+            IELError: no list of texts; a sentence is longer than the model can read
         """
+        check_sentences(sentences)
         dictionary = self.task.source_dictionary
         longest = self.extractor.model.encoder.max_positions()
         tokens = source_tokens(sentences, self.text, dictionary, longest)

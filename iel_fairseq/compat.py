@@ -10,6 +10,7 @@ import argparse
 import functools
 import importlib
 import os
+import re
 import shutil
 import sys
 from collections import defaultdict
@@ -170,7 +171,12 @@ def explain_unusable_checkpoints() -> None:
     @functools.wraps(load_model)
     def load_model_ensemble_and_task(filenames, *args, **kwargs):
         with in_one_line(", ".join(filenames), "no model can be made of its settings and weights"):
-            return load_model(filenames, *args, **kwargs)
+            try:
+                return load_model(filenames, *args, **kwargs)
+            except OSError as error:
+                if missing := re.fullmatch(r"Model file not found: (.*)", str(error)):
+                    raise IELError(f"{missing[1]}: no such checkpoint file") from error
+                raise
 
     @functools.wraps(go_on)
     def load_checkpoint(trainer, filename, *args, **kwargs):

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fairseq import utils
+from fairseq.data import data_utils
 
 from iel_fairseq.errors import IELError
 
@@ -31,28 +32,35 @@ def check_data_folder(folder: str, languages: Sequence[str | None]) -> None:
         languages: whose dictionaries must be in it; None: fairseq finds out
 
     Raises:
-        IELError: no such folder, or no dictionary in it
+        IELError: no such folder, no dictionary in it, or nothing that says which languages
     """
     if not os.path.isdir(folder):
         raise IELError(f"{folder or 'DATA'}: no such data folder; make one with fairseq-preprocess")
+    if None in languages and None in data_utils.infer_language_pair(folder):
+        raise IELError(f"{folder}: holds no binarised text; iel prepare leaves the data folder in DESTDIR/data-bin")
     for language in languages:
         file = os.path.join(folder, f"dict.{language}.txt")
         if language is not None and not os.path.isfile(file):
             raise IELError(f"{file}: no such dictionary; check --source-lang, --target-lang and the data folder")
 
 
-def check_split(folder: str, split: str, source_lang: str) -> None:
+def check_split(folder: str, split: str, source_lang: str, target_lang: str) -> None:
     """
     Args:
         folder: of the data
         split: name of the set
         source_lang: its source language
+        target_lang: its target language
 
     Raises:
         IELError: there is no such set, or nothing in it
     """
-    files = glob.glob(f"{glob.escape(os.path.join(folder, split))}.*-*.{source_lang}*")
+    start = glob.escape(os.path.join(folder, split))
+    pairs = f"{source_lang}-{target_lang}", f"{target_lang}-{source_lang}"
+    files = [file for pair in pairs for file in glob.glob(f"{start}.{glob.escape(pair)}.{glob.escape(source_lang)}*")]
     if not files:
-        raise IELError(f"{folder}: there is no split {split!r}; check the name and the data folder")
+        raise IELError(
+            f"{folder}: there is no split {split!r} of {pairs[0]}; check the name, the languages and the data folder"
+        )
     if all(os.path.getsize(file) == 0 for file in files if not file.endswith(".idx")):
         raise IELError(f"{folder}: split {split!r} holds no sentences")

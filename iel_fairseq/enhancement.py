@@ -35,6 +35,8 @@ class Enhancement:
         attn_noise: share of the attention words that were replaced by random ones
         attn_noise_seed: of those
         round: bootstrapping round; 0 for a model that reads the plain source
+        source_lang: source language of the data; None when not known
+        target_lang: target language, likewise
         source_dictionary: fingerprint of the source dictionary; None when not known
         target_dictionary: fingerprint of the target dictionary; None when not known
     """
@@ -49,6 +51,8 @@ class Enhancement:
     attn_noise: float = 0.0
     attn_noise_seed: int = 1
     round: int = 0
+    source_lang: str | None = None
+    target_lang: str | None = None
     source_dictionary: str | None = None
     target_dictionary: str | None = None
 
@@ -104,11 +108,17 @@ class Enhancement:
             return changed
         return replace(changed, attn_noise=cfg.attn_noise, attn_noise_seed=cfg.seed)
 
-    def check_dictionaries(self, other: Enhancement) -> None:
+    def check_data(self, other: Enhancement) -> None:
         """
         Raises:
-            IELError: *other*, the data's, are known to differ
+            IELError: languages or dictionaries of *other*, the data's, are known to differ
         """
+        languages, theirs = (f"{each.source_lang}-{each.target_lang}" for each in (self, other))
+        if self.source_lang is not None and languages != theirs:
+            raise IELError(
+                f"the checkpoint translates {languages}, the data are {theirs}; "
+                f"give data of that pair, and name it with --source-lang and --target-lang"
+            )
         for side in ("source", "target"):
             ours, theirs = (getattr(each, f"{side}_dictionary") for each in (self, other))
             if None not in (ours, theirs) and ours != theirs:
@@ -128,7 +138,33 @@ class Enhancement:
 
     def _input(self, extractor_given: bool) -> tuple:
         extractor = None if extractor_given else SELF if self.reads_itself else self.extractor_sha256
-        return extractor, self.attn_positions, self.attn_layer, self.attn_heads, self.noise
+        noise = self.noise if self.attn_noise else None
+        return extractor, self.attn_positions, self.attn_layer, self.attn_heads, noise
+
+    def check_goes_on(self, last: str, began: Enhancement, same_extractor: bool) -> None:
+        """Before a training goes on from the checkpoint *last*, which remembers *began*.
+
+        Args:
+            last: path of the checkpoint
+            began: how the input was enhanced until then
+            same_extractor: whether it was to be the same: no round of bootstrapping has ended
+
+        Raises:
+            IELError: it was enhanced in another way
+        """
+        before, now = (
+            (each.extractor is None, each.reads_itself, each._input(extractor_given=True)) for each in (began, self)
+        )
+        if before != now:
+            raise IELError(
+                f"{last}: this training began with {began.describe()}, not with {self.describe()}; "
+                f"give the same options, or another --save-dir"
+            )
+        if same_extractor and began.extractor_sha256 != self.extractor_sha256:
+            raise IELError(
+                f"{last}: this training began with another extractor ({began.extractor}, SHA-256 "
+                f"{began.extractor_sha256}) than {self.extractor}; give that one, or another --save-dir"
+            )
 
     def describe(self) -> str:
         """One phrase for a message to the user."""
@@ -137,4 +173,6 @@ class Enhancement:
         noise = f", {self.attn_noise:.0%} of them random" if self.attn_noise else ""
         positions = "on" if self.attn_positions else "off"
         extractor = "the model itself" if self.reads_itself else self.extractor
-        return f"attention words of {extractor}{noise}, attention positions {positions}"
+        layer = "" if self.attn_layer is None else f", layer {self.attn_layer}"
+        heads = "" if self.attn_heads is None else f", heads {','.join(map(str, self.attn_heads))}"
+        return f"attention words of {extractor}{layer}{heads}{noise}, attention positions {positions}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from fairseq import checkpoint_utils, models, utils
-from fairseq.data import Dictionary
+from fairseq.data import Dictionary, data_utils
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoderBase
 from fairseq.tasks import FairseqTask
@@ -77,13 +77,24 @@ def load_extractor(
 
 
 def _check_languages(path: str, cfg: DictConfig, task: FairseqTask) -> None:
-    theirs = (getattr(cfg.task, "source_lang", None), getattr(cfg.task, "target_lang", None))
-    ours = (task.cfg.source_lang, task.cfg.target_lang)
+    theirs, ours = _languages_of(cfg), (task.cfg.source_lang, task.cfg.target_lang)
     if None not in theirs and theirs != ours:
         raise IELError(
             f"{path}: the extractor translates {theirs[0]}-{theirs[1]}, the data are {ours[0]}-{ours[1]}; "
             f"give an extractor of that pair"
         )
+
+
+def _data_of(cfg: DictConfig) -> str:
+    """The data folder of a training, if it is still there; empty: it had none."""
+    return (utils.split_paths(cfg.task.get("data") or "") or [""])[0]
+
+
+def _languages_of(cfg: DictConfig) -> tuple[str | None, str | None]:
+    """The languages of a training: as its options say, or else its data folder, where fairseq has found them."""
+    languages = cfg.task.get("source_lang"), cfg.task.get("target_lang")
+    folder = _data_of(cfg)
+    return tuple(data_utils.infer_language_pair(folder)) if None in languages and os.path.isdir(folder) else languages
 
 
 def _check_dictionaries(
@@ -94,10 +105,9 @@ def _check_dictionaries(
     It holds none: sizes are in the weights, entries in its own data folder, when that is still there, and a
     fingerprint in checkpoints that our task wrote.
     """
-    folder = (utils.split_paths(cfg.task.get("data") or "") or [""])[0]
-    for side, half in (("source", "encoder"), ("target", "decoder")):
+    for side, half, language in zip(("source", "target"), ("encoder", "decoder"), _languages_of(cfg), strict=True):
         ours: Dictionary = getattr(task, f"{side}_dictionary")
-        file = os.path.join(folder, f"dict.{cfg.task.get(f'{side}_lang')}.txt")
+        file = os.path.join(_data_of(cfg), f"dict.{language}.txt")
         difference = first_difference(read_dictionary(file), ours) if os.path.isfile(file) else None
         embedding = weights.get(f"{half}.embed_tokens.weight")
         fingerprint = getattr(enhancement, f"{side}_dictionary")

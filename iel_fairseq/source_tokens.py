@@ -12,6 +12,17 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.raw_text import RawText, TokensForText
 
 
+def check_sentences(sentences: Sequence[str]) -> None:
+    """
+    Raises:
+        IELError: they are no texts, or one text, which would be taken for a sentence a letter
+    """
+    if isinstance(sentences, str):
+        raise IELError(f"{sentences[:40]!r}: one text, where a list of sentences is wanted; put it in brackets")
+    if strange := next((sentence for sentence in sentences if not isinstance(sentence, str)), None):
+        raise IELError(f"{strange!r}: no text, where a list of sentences is wanted")
+
+
 def source_tokens(
     sentences: Sequence[str], text: RawText | TokensForText, dictionary: Dictionary, longest: int
 ) -> list[Tensor]:

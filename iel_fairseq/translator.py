@@ -24,7 +24,7 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device, extraction_dtype
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
-from iel_fairseq.source_tokens import source_tokens, symbols_of
+from iel_fairseq.source_tokens import check_sentences, source_tokens, symbols_of
 
 MAX_TOKENS = 4000
 """Source tokens of a batch, padding included."""
@@ -141,8 +141,9 @@ class AttnEnhancedTranslator:
             all_weights: keep the whole attention in the readings
 
         Raises:
-            IELError: a sentence is longer than the models can read
+            IELError: no list of texts; a sentence is longer than the models can read
         """
+        check_sentences(sentences)
         generator = self._generator(self._model, beam)
         found = [AttnEnhancedTranslation(sentence, "", 0.0, "", Reading([], [], [])) for sentence in sentences]
         for indices, sample in self._batches(sentences):
@@ -169,8 +170,9 @@ class AttnEnhancedTranslator:
             beam: size of the beam
 
         Raises:
-            IELError: a sentence is longer than the extractor can read
+            IELError: no list of texts; a sentence is longer than the extractor can read
         """
+        check_sentences(sentences)
         extractor = self._task.reader(self._model)
         generator = self._generator(extractor, beam)
         found = [""] * len(sentences)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -17,6 +17,7 @@ from iel_fairseq.attention_words import AttentionWords, NotFiniteError, extract_
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
 from iel_fairseq.enhancement import Enhancement
+from iel_fairseq.errors import IELError
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,17 @@ class TwoPassTranslationTask(TranslationTask):
     def reading(self) -> dict[str, Any]:
         """Which of its attention is read: layer and heads."""
         raise NotImplementedError
+
+    def filter_indices_by_size(self, indices, dataset, max_positions=None, ignore_invalid_inputs=False):
+        """As fairseq has it.
+
+        Raises:
+            IELError: a sentence is longer than the model can read, and none may be left out
+        """
+        try:
+            return super().filter_indices_by_size(indices, dataset, max_positions, ignore_invalid_inputs)
+        except Exception as error:  # no other kind is fairseq's
+            raise IELError(f"{error}, or cut long sources with --truncate-source") from error
 
     def first_pass(self, sample: dict[str, Any], second: BaseFairseqModel) -> tuple[dict[str, Any], FirstPass | None]:
         """Read a batch with the extractor; *second* is the model that will decode, whose device and precision it takes.
@@ -128,6 +140,24 @@ class TwoPassTranslationTask(TranslationTask):
         model.eval()  # for the first pass, as fairseq does for the second
         enhanced_sample, _ = self.first_pass(sample, model)
         return super().valid_step(enhanced_sample, model, criterion)
+
+
+def check_generation(models: Sequence[BaseFairseqModel], args: Any) -> None:
+    """
+    Args:
+        models: that will decode
+        args: fairseq's options of generation
+
+    Raises:
+        IELError: a way of decoding that two passes do not support
+    """
+    if getattr(args, "match_source_len", False):
+        raise IELError("--match-source-len: not supported with attention words in the source")
+    if getattr(args, "print_alignment", None):
+        if getattr(args, "score_reference", False):
+            raise IELError("--print-alignment with --score-reference: not supported with attention words")
+        if any(getattr(model, "full_context_alignment", False) for model in models):
+            raise IELError("--print-alignment: not supported for models with full-context alignment")
 
 
 @contextmanager

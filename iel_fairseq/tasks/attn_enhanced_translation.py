@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from fairseq import utils
 from fairseq.logging import metrics
 from fairseq.models import BaseFairseqModel
@@ -25,7 +26,7 @@ from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.noise import Noise
 from iel_fairseq.remembered_extractor import RememberedExtractor
 from iel_fairseq.source_positions import accept_source_positions
-from iel_fairseq.two_passes import TwoPassTranslationTask
+from iel_fairseq.two_passes import TwoPassTranslationTask, check_generation
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,10 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
     def __init__(self, cfg: AttnEnhancedTranslationConfig, src_dict, tgt_dict):
         super().__init__(cfg, src_dict, tgt_dict)
         self._data = Enhancement(
-            source_dictionary=dictionary_fingerprint(src_dict), target_dictionary=dictionary_fingerprint(tgt_dict)
+            source_lang=cfg.source_lang,
+            target_lang=cfg.target_lang,
+            source_dictionary=dictionary_fingerprint(src_dict),
+            target_dictionary=dictionary_fingerprint(tgt_dict),
         )
         self.enhancement = self._data
         """How the model's input is enhanced: what its checkpoints remember."""
@@ -115,12 +119,12 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         """Take over from a checkpoint how its model's input was enhanced. fairseq calls this for decoding only.
 
         Raises:
-            IELError: other dictionaries than the data's; an ensemble whose members want different input; options
-                that contradict the checkpoint
+            IELError: other languages or dictionaries than the data's; an ensemble whose members want different input;
+                options that contradict the checkpoint
         """
         super().load_state_dict(state_dict)
         remembered = Enhancement.from_task_state(state_dict).asked_for(self.cfg)
-        remembered.check_dictionaries(self._data)
+        remembered.check_data(self._data)
         if self._decoding and not remembered.same_input(self.enhancement, extractor_given=self._asked is not None):
             raise IELError(
                 "--path: the models of the ensemble want different input "
@@ -190,10 +194,6 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         return "the model itself" if self._reads_itself else str(self._extractor_path())
 
     def _start_enhanced_training(self, extractor: Extractor) -> None:
-        """
-        Raises:
-            IELError: the training that goes on in the save directory began with another extractor
-        """
         number = 1 if self._bootstrapping is None else self._bootstrapping.number
         if number == 1:
             self._round_of_extractor = extractor.round
@@ -210,20 +210,24 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             attn_noise_seed=self.cfg.seed,
             round=self._round_of_extractor + number,
         )
-        last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
-        if os.path.isfile(last):
-            began_with = Enhancement.from_checkpoint(last)
-            if self._bootstrapping is not None:
-                self._bootstrapping.weights_of = max(1, began_with.round - self._round_of_extractor)
-            ended = began_with.round == self.enhancement.round - 1
-            self._extractor_before = began_with.extractor_sha256 if ended else None
-            same_round = self._bootstrapping is None or began_with.round == self.enhancement.round
-            if same_round and began_with.extractor_sha256 not in (None, extractor.sha256):
-                raise IELError(
-                    f"{last}: this training began with another extractor ({began_with.extractor}, SHA-256 "
-                    f"{began_with.extractor_sha256}) than {extractor.path}; give that one, or another --save-dir"
-                )
+        self._check_goes_on()
         self.state.merge_state_dict(self.enhancement.to_task_state())
+
+    def _check_goes_on(self) -> None:
+        """
+        Raises:
+            IELError: the training that goes on in the save directory began with other input
+        """
+        last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
+        if not os.path.isfile(last):
+            return
+        began = Enhancement.from_checkpoint(last)
+        if self._bootstrapping is not None:
+            self._bootstrapping.weights_of = max(1, began.round - self._round_of_extractor)
+        ended = began.round == self.enhancement.round - 1
+        self._extractor_before = began.extractor_sha256 if ended else None
+        same_round = self._bootstrapping is None or began.round == self.enhancement.round
+        self.enhancement.check_goes_on(last, began, same_extractor=same_round)
 
     # --- data --------------------------------------------------------------------------------------------------
 
@@ -246,7 +250,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
                 return  # the round goes on with its data, or the last one has ended
         folders = utils.split_paths(self.cfg.data)
         folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
-        check_split(folder, split, self.cfg.source_lang)
+        check_split(folder, split, self.cfg.source_lang, self.cfg.target_lang)
         super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         plain = CompleteLanguagePairDataset(self.datasets[split])
         self.datasets[split] = plain
@@ -256,8 +260,11 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             return
         extractor = self.extractor()
         if extractor is None:
+            self._check_goes_on()
             logger.info("no extractor (--attn-model or --finetune-from-model): this is plain translation")
             return
+        if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
+            raise IELError("--fp16: training in half precision wants a GPU; leave it out, or take --bf16")
         self._start_enhanced_training(extractor)
         if self._reads_itself and split != self.cfg.train_subset:
             return  # each validation has a first pass of its own
@@ -381,14 +388,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             IELError: a way of decoding that two passes do not support, or any problem of the extractor
         """
         if self._extractor_path() is not None or self._reads_itself:
-            if getattr(args, "match_source_len", False):
-                raise IELError("--match-source-len: not supported with attention words in the source")
-            if getattr(args, "print_alignment", None) and getattr(args, "score_reference", False):
-                raise IELError("--print-alignment with --score-reference: not supported with attention words")
-            if getattr(args, "print_alignment", None) and any(
-                getattr(model, "full_context_alignment", False) for model in models
-            ):
-                raise IELError("--print-alignment: not supported for models with full-context alignment")
+            check_generation(models, args)
             if self._decoding and self._reads_itself and len(models) > 1:
                 raise IELError("--path: the models of the ensemble read other words each; give --attn-model FILE")
         if self._decoding and not self._reads_itself and self.extractor() is None:

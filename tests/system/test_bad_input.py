@@ -85,6 +85,31 @@ def test_extractor_of_the_wrong_language_pair(data, trained, tmp_path):
     assert "the extractor translates src-tgt, the data are tgt-src" in error(output)
 
 
+def without_languages(checkpoint: Path, path: Path) -> Path:
+    """As fairseq writes a checkpoint whose training was not told the languages, but found them in the data folder."""
+    state = torch.load(checkpoint)
+    state["cfg"]["task"].update(source_lang=None, target_lang=None)
+    torch.save(state, path)
+    return path
+
+
+def test_languages_that_fairseq_found_in_the_data_folder_are_checked(data, trained, tmp_path):
+    """Swapped languages, and another dictionary of as many entries, whatever the options of the training said."""
+    baseline = without_languages(trained("transformer", "baseline")[0], tmp_path / "baseline.pt")
+    finetuned = without_languages(trained("transformer", "words")[0], tmp_path / "finetuned.pt")
+    swapped = ("fairseq-train", data, "-s", "tgt", "-t", "src", "--save-dir", tmp_path / "save", "--cpu", *IEL)
+    output = run(*swapped, *MODELS["transformer"], "--max-tokens", 1000, "--attn-model", baseline, fails=True)
+    assert "the extractor translates src-tgt, the data are tgt-src" in error(output)
+    decode = ("fairseq-generate", data, "--path", finetuned, "--cpu", *IEL, "-s", "tgt", "-t", "src")
+    assert "the checkpoint translates src-tgt, the data are tgt-src; give data" in error(run(*decode, fails=True))
+    shuffled = tmp_path / "shuffled"
+    shutil.copytree(data, shuffled)
+    entries = (data / "dict.src.txt").read_text().splitlines()
+    (shuffled / "dict.src.txt").write_text("\n".join(reversed(entries)) + "\n")
+    message = error(finetune(shuffled, tmp_path / "save", "--attn-model", baseline))
+    assert "the extractor's source dictionary is not the data's: they first differ at entry 4" in message
+
+
 def test_extractor_with_other_dictionaries(corpus, data, trained, tmp_path):
     """Sizes are in the weights, entries in the extractor's data folder; our checkpoints carry a fingerprint."""
     other = preprocess(corpus, tmp_path / "larger", splits=("train", "valid"))  # with all names
@@ -125,7 +150,12 @@ def test_missing_and_empty_data(data, trained, tmp_path):
     (tmp_path / "empty").mkdir()
     assert "dict.src.txt: no such dictionary" in error(generate(tmp_path / "empty", finetuned, *IEL, fails=True))
     message = error(generate(data, finetuned, *IEL, "--gen-subset", "test7", fails=True))
-    assert "there is no split 'test7'" in message
+    assert "there is no split 'test7' of src-tgt; check the name" in message
+    same = ("fairseq-generate", data, "--path", trained("transformer", "baseline")[0], "--cpu", *IEL)
+    assert "no split 'test' of src-src; check the name, the lang" in error(
+        run(*same, "-s", "src", "-t", "src", fails=True)
+    )
+    assert f"{tmp_path}/no.pt: no such checkpoint file" in error(generate(data, tmp_path / "no.pt", *IEL, fails=True))
     for side in ("src", "tgt"):
         (tmp_path / f"test.{side}").write_text("")
     dictionaries = ("--srcdict", data / "dict.src.txt", "--tgtdict", data / "dict.tgt.txt")
@@ -151,6 +181,9 @@ def test_empty_unknown_and_long_lines(data, trained, tmp_path, arch):
     output = generate(odd, checkpoint, *IEL, *limited)
     assert output.count("attention words are cut to fit 25 tokens") == 1
     assert sorted(lines(output, "H")) == [0, 1, 2, 3, 4]
+    message = error(generate(odd, checkpoint, *IEL, "--max-source-positions", 10, fails=True))
+    assert "Size of sample #3 is invalid" in message
+    assert "or cut long sources with --truncate-source" in message
     limited = ("--max-source-positions", 10, "--skip-invalid-size-inputs-valid-test")
     output = generate(odd, checkpoint, *IEL, *limited)
     assert "1 samples have invalid sizes and will be skipped" in output
@@ -169,6 +202,7 @@ def test_training_data_longer_than_the_limit_is_cut_and_counted(data, trained, t
     [
         (["--attn-layer", 3], "--attn-layer 3: the extractor has 1 decoder layers"),
         (["--attn-heads", "0,2"], "--attn-heads 2: the extractor has 2 attention heads"),
+        (["--fp16"], "--fp16: training in half precision wants a GPU; leave it out, or take --bf16"),
         (["--load-alignments"], "--load-alignments: alignments with attention words"),
         (["--num-batch-buckets", 4], "--num-batch-buckets: buckets are not supported"),
     ],

@@ -44,6 +44,41 @@ def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_pat
     assert "checkpoint_last.pt: this training began with another extractor" in log.splitlines()[-1]
 
 
+@pytest.mark.parametrize(
+    ("began", "options", "message"),
+    [
+        ("words", (), "began with attention words of {extractor}, attention positions off, not with the plain source;"),
+        ("words", ("--attn-model", "BASELINE", "--attn-positions"), "positions off, not with attention words of "),
+        (
+            "positions",
+            ("--attn-model", "BASELINE"),
+            "attention positions on, not with attention words of {extractor}, att",
+        ),
+        (
+            "words",
+            ("--attn-model", "BASELINE", "--attn-heads", "1"),
+            "not with attention words of {extractor}, heads 1, ",
+        ),
+        (
+            "words",
+            ("--attn-model", "BASELINE", "--attn-noise", "0.5"),
+            "{extractor}, 50% of them random, attention pos",
+        ),
+        ("baseline", ("--finetune-from-model", "BASELINE"), "began with the plain source, not with attention words of"),
+    ],
+)
+def test_a_training_goes_on_with_the_input_that_it_began_with(data, trained, tmp_path, began, options, message):
+    """An option that is forgotten, or added, would make the rest of the training another one, and its best checkpoint."""
+    extractor = trained("transformer", "baseline")[0]
+    shutil.copy(trained("transformer", began)[0], tmp_path / "checkpoint_last.pt")
+    given = [extractor if option == "BASELINE" else option for option in options]
+    where = ("--attn-store", tmp_path)
+    log = train(data, tmp_path, *IEL, *MODELS["transformer"], "--max-epoch", 20, *given, *where, fails=True)
+    assert "checkpoint_last.pt: this training began with" in log.splitlines()[-1]
+    assert message.format(extractor=extractor) in log.splitlines()[-1]
+    assert log.splitlines()[-1].endswith("; give the same options, or another --save-dir")
+
+
 def test_the_checkpoint_remembers(data, trained, tmp_path):
     """Line 13: extractor, positions, layer, heads, round, dictionaries; as plain data."""
     baseline, _ = trained("transformer", "baseline")
@@ -53,6 +88,7 @@ def test_the_checkpoint_remembers(data, trained, tmp_path):
     assert len(remembered["extractor_sha256"]) == 64
     assert remembered["attn_positions"] is True
     assert (remembered["attn_layer"], remembered["attn_heads"], remembered["round"]) == (None, None, 1)
+    assert (remembered["source_lang"], remembered["target_lang"]) == ("src", "tgt")
     assert len(remembered["source_dictionary"]) == len(remembered["target_dictionary"]) == 64
     train(data, tmp_path, *IEL, *options(finetuned, 1), "--attn-layer", 0, "--attn-heads", "1,0")
     again = torch.load(tmp_path / "checkpoint_best.pt")["task_state"][KEY]

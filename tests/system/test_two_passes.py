@@ -175,6 +175,15 @@ def test_ensemble_of_fine_tuned_models(data, trained, arch):
     assert {i: fields[1] for i, fields in twice.items()} == {i: fields[1] for i, fields in alone.items()}
 
 
+def test_ensemble_of_models_of_other_seeds(data, trained, tmp_path):
+    """Without noise their input does not depend on the seed."""
+    checkpoint, _ = trained("transformer", "words")
+    state = torch.load(checkpoint)
+    state["task_state"][KEY]["attn_noise_seed"] += 1
+    torch.save(state, tmp_path / "other.pt")
+    assert lines(generate(data, f"{checkpoint}:{tmp_path / 'other.pt'}", *IEL), "H").keys() == set(range(100))
+
+
 def test_an_ensemble_of_other_extractors_reads_the_one_that_it_is_given(data, trained, tmp_path):
     checkpoint, baseline = trained("transformer", "words")[0], trained("transformer", "baseline")[0]
     state = torch.load(checkpoint)
