@@ -151,10 +151,9 @@ def test_missing_and_empty_data(data, trained, tmp_path):
     assert "dict.src.txt: no such dictionary" in error(generate(tmp_path / "empty", finetuned, *IEL, fails=True))
     message = error(generate(data, finetuned, *IEL, "--gen-subset", "test7", fails=True))
     assert "there is no split 'test7' of src-tgt; check the name" in message
-    same = ("fairseq-generate", data, "--path", trained("transformer", "baseline")[0], "--cpu", *IEL)
-    assert "no split 'test' of src-src; check the name, the lang" in error(
-        run(*same, "-s", "src", "-t", "src", fails=True)
-    )
+    same = ("-s", "src", "-t", "src", "--path", trained("transformer", "baseline")[0], "--cpu", *IEL)
+    message = error(run("fairseq-generate", data, *same, fails=True))
+    assert "there is no split 'test' of src-src; check the name, the languages" in message
     assert f"{tmp_path}/no.pt: no such checkpoint file" in error(generate(data, tmp_path / "no.pt", *IEL, fails=True))
     for side in ("src", "tgt"):
         (tmp_path / f"test.{side}").write_text("")

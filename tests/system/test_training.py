@@ -47,28 +47,16 @@ def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_pat
 @pytest.mark.parametrize(
     ("began", "options", "message"),
     [
-        ("words", (), "began with attention words of {extractor}, attention positions off, not with the plain source;"),
+        ("words", (), "attention words of {extractor}, attention positions off, not with the plain source;"),
         ("words", ("--attn-model", "BASELINE", "--attn-positions"), "positions off, not with attention words of "),
-        (
-            "positions",
-            ("--attn-model", "BASELINE"),
-            "attention positions on, not with attention words of {extractor}, att",
-        ),
-        (
-            "words",
-            ("--attn-model", "BASELINE", "--attn-heads", "1"),
-            "not with attention words of {extractor}, heads 1, ",
-        ),
-        (
-            "words",
-            ("--attn-model", "BASELINE", "--attn-noise", "0.5"),
-            "{extractor}, 50% of them random, attention pos",
-        ),
-        ("baseline", ("--finetune-from-model", "BASELINE"), "began with the plain source, not with attention words of"),
+        ("positions", ("--attn-model", "BASELINE"), "positions on, not with attention words of {extractor}, att"),
+        ("words", ("--attn-model", "BASELINE", "--attn-heads", 1), "not with attention words of {extractor}, heads 1, "),
+        ("words", ("--attn-model", "BASELINE", "--attn-noise", 0.5), "{extractor}, 50% of them random, attention "),
+        ("baseline", ("--finetune-from-model", "BASELINE"), "the plain source, not with attention words of "),
     ],
 )
 def test_a_training_goes_on_with_the_input_that_it_began_with(data, trained, tmp_path, began, options, message):
-    """An option that is forgotten, or added, would make the rest of the training another one, and its best checkpoint."""
+    """An option that is forgotten, or added, would make the rest of it another training."""
     extractor = trained("transformer", "baseline")[0]
     shutil.copy(trained("transformer", began)[0], tmp_path / "checkpoint_last.pt")
     given = [extractor if option == "BASELINE" else option for option in options]

@@ -95,9 +95,9 @@ def test_what_cannot_be_translated_is_refused_in_one_line(translator, trained, a
         translator.translate(["v1", "n1 " * 1024])
     with pytest.raises(IELError, match="beam 0: it is at least 1"):
         translator.translate(["v1"], beam=0)
-    with pytest.raises(IELError, match="^'v1 n1': one text, where a list of sentences is wanted; put it in brackets$"):
+    with pytest.raises(IELError, match=r"^'v1 n1': one text, where a list of sentences is wanted; put it in brackets$"):
         translator.translate("v1 n1")
-    with pytest.raises(IELError, match="^3: no text, where a list of sentences is wanted$"):
+    with pytest.raises(IELError, match=r"^3: no text, where a list of sentences is wanted$"):
         translator.translate_plain(["v1", 3])
     plain = str(trained(arch, "baseline")[0])
     with pytest.raises(IELError, match="not trained on attention words; translate with fairseq-interactive"):
