@@ -35,6 +35,7 @@ from iel_fairseq.checkpoint_safety import (
 )
 from iel_fairseq.errors import IELError, of_another_rank
 from iel_fairseq.files import discard_standard_output, no_room, not_written, whole_file
+from iel_fairseq.remembered_extractor import look_beside
 
 
 def hide_broken_torchaudio() -> None:
@@ -98,6 +99,8 @@ def explain_unreadable_checkpoints() -> None:
                 f"{path}: {broken} holds numbers that are not finite (NaN or infinity): its training went astray; "
                 f"take an earlier checkpoint"
             )
+        for memory in (state.get("task_state") or {}).values():
+            look_beside(path, memory)
         return state
 
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu

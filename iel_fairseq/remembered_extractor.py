@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import file_sha256
@@ -50,6 +51,24 @@ class RememberedExtractor:
         if os.path.abspath(path) == self.path:
             raise IELError(f"{other}; restore that file, or name another one with {self.option}")
         logger.warning(f"{other}; used because {self.option} asks for it")
+
+
+def look_beside(path: str, memory: Any) -> None:
+    """Where the extractor that a checkpoint remembers is gone, take the file of its name beside the checkpoint.
+
+    The save directory of a training, with the extractors of its rounds of bootstrapping in it, may have been moved.
+
+    Args:
+        path: of the checkpoint
+        memory: what it remembers, an entry of its task state, which is changed
+    """
+    remembered = memory.get("extractor") if isinstance(memory, dict) else None
+    if not isinstance(remembered, str) or os.path.exists(remembered):
+        return
+    beside = os.path.join(os.path.dirname(os.path.abspath(path)), os.path.basename(remembered))
+    if os.path.isfile(beside) and file_sha256(beside) == memory.get("extractor_sha256"):
+        logger.info(f"{remembered}: the extractor is not there; {beside} is the same file")
+        memory["extractor"] = beside
 
 
 def checkpoint_sha256(path: str) -> str:

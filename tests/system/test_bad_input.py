@@ -56,6 +56,20 @@ def test_extractor_that_is_missing_or_another(data, trained, moved):
     assert len(lines(output, "H")) == 100
 
 
+def test_a_folder_that_was_moved_with_its_extractor_is_whole(data, moved):
+    finetuned, extractor = moved
+    folder = finetuned.parent / "moved"
+    folder.mkdir()
+    for path in (finetuned, extractor):
+        path.rename(folder / path.name)
+    output = generate(data, folder / "finetuned.pt", *IEL)
+    assert f"{extractor}: the extractor is not there; {folder}/extractor.pt is the same file" in output
+    assert len(lines(output, "H")) == 100
+    shutil.copy(folder / "finetuned.pt", folder / "extractor.pt")
+    message = error(generate(data, folder / "finetuned.pt", *IEL, fails=True))
+    assert f"{extractor}: the extractor that the checkpoint remembers is missing" in message
+
+
 def test_positions_asked_of_a_checkpoint_without(data, trained):
     for kind in ("words", "baseline"):
         message = error(generate(data, trained("transformer", kind)[0], *IEL, "--attn-positions", fails=True))
