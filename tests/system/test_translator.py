@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -113,6 +114,22 @@ def test_the_data_folder_may_have_moved(trained, arch, data, tmp_path, found, ch
     torch.save(state, moved)
     translator = AttnEnhancedTranslator.from_pretrained(str(moved), str(data), cpu=True)
     assert [one.translation for one in translator.translate(SENTENCES[:5])] == [one.translation for one in found[:5]]
+
+
+def test_dictionaries_are_all_that_is_needed_of_the_data_folder(checkpoint, data, tmp_path, found):
+    """Though the training was not told the languages."""
+    state = torch.load(checkpoint)
+    state["cfg"]["task"].update(source_lang=None, target_lang=None)
+    torch.save(state, tmp_path / "model.pt")
+    for language in ("src", "tgt"):
+        shutil.copy(data / f"dict.{language}.txt", tmp_path)
+    translator = AttnEnhancedTranslator.from_pretrained(f"{tmp_path}/model.pt", str(tmp_path), cpu=True)
+    assert [one.translation for one in translator.translate(SENTENCES[:5])] == [one.translation for one in found[:5]]
+    (tmp_path / "DESTDIR").mkdir()
+    state["task_state"][KEY].update(source_lang=None, target_lang=None)  # of a version before
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(IELError, match=r"DESTDIR: holds no binarised text; iel prepare leaves the data folder in"):
+        AttnEnhancedTranslator.from_pretrained(f"{tmp_path}/model.pt", f"{tmp_path}/DESTDIR", cpu=True)
 
 
 def test_one_model_for_both_passes(checkpoint, data):
