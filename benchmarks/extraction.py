@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=1500, help="the first so many of the split")
     parser.add_argument("--naive-sentences", type=int, default=50, help="of those, for the naive way")
     parser.add_argument("--repeat", type=int, default=5, help="turns")
+    parser.add_argument("--only", nargs="+", metavar="WAY", help="ways that take part beside ours, by their names")
     parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -135,6 +136,11 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
         ways["ours, one process, one thread"] = (lambda: one_core.run("ours", sentences, default), [()], sentences)
         ways["ours, two processes, one thread each"] = (lambda: two.run("ours", sentences, default), [()], sentences)
 
+    if arguments.only:
+        if unknown := set(arguments.only) - set(ways):
+            raise SystemExit(f"--only {unknown.pop()!r}: it is one of {', '.join(map(repr, ways))}")
+        ways = {way: each for way, each in ways.items() if way in ("ours", *arguments.only)}
+
     hypotheses = one_process.run("hypotheses", sentences, 4000)[1]
     found: dict[str, Found | None] = {}
     chosen: dict[str, tuple] = {}
@@ -170,6 +176,8 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
             f"| {speed} | {count / statistics.median(values) / floor:.1f} | {texts} | {positions} |"
         )
 
+    if arguments.only:
+        return
     print("\n| `iel extract`, sentences | seconds | peak memory, MiB |\n|---:|---:|---:|")
     for times in (8, 16, 32):
         data = some_sentences(task, whole.split, count, times * count, folder / f"{times} times")
