@@ -61,7 +61,7 @@ def load_extractor(
     cfg = state["cfg"]
     with in_one_line(path, "no extractor can be made of its settings"):
         enhancement = Enhancement.from_task_state(state.get("task_state") or {})
-        _check_languages(path, cfg, task)
+        _check_languages(path, cfg, task, enhancement)
         _check_dictionaries(path, cfg, task, state["model"], enhancement)
         with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
             model = models.build_model(cfg.model, task, from_checkpoint=True)
@@ -76,8 +76,8 @@ def load_extractor(
     return Extractor(model, path, sha256, enhancement.round)
 
 
-def _check_languages(path: str, cfg: DictConfig, task: FairseqTask) -> None:
-    theirs, ours = _languages_of(cfg), (task.cfg.source_lang, task.cfg.target_lang)
+def _check_languages(path: str, cfg: DictConfig, task: FairseqTask, enhancement: Enhancement) -> None:
+    theirs, ours = _languages_of(cfg, enhancement), (task.cfg.source_lang, task.cfg.target_lang)
     if None not in theirs and theirs != ours:
         raise IELError(
             f"{path}: the extractor translates {theirs[0]}-{theirs[1]}, the data are {ours[0]}-{ours[1]}; "
@@ -90,8 +90,10 @@ def _data_of(cfg: DictConfig) -> str:
     return (utils.split_paths(cfg.task.get("data") or "") or [""])[0]
 
 
-def _languages_of(cfg: DictConfig) -> tuple[str | None, str | None]:
-    """The languages of a training: as its options say, or else its data folder, where fairseq has found them."""
+def _languages_of(cfg: DictConfig, enhancement: Enhancement) -> tuple[str | None, str | None]:
+    """The languages of a training: as it remembers, its options say, or its data folder, where fairseq found them."""
+    if enhancement.source_lang is not None:
+        return enhancement.source_lang, enhancement.target_lang
     languages = cfg.task.get("source_lang"), cfg.task.get("target_lang")
     folder = _data_of(cfg)
     return tuple(data_utils.infer_language_pair(folder)) if None in languages and os.path.isdir(folder) else languages
@@ -105,7 +107,8 @@ def _check_dictionaries(
     It holds none: sizes are in the weights, entries in its own data folder, when that is still there, and a
     fingerprint in checkpoints that our task wrote.
     """
-    for side, half, language in zip(("source", "target"), ("encoder", "decoder"), _languages_of(cfg), strict=True):
+    languages = _languages_of(cfg, enhancement)
+    for side, half, language in zip(("source", "target"), ("encoder", "decoder"), languages, strict=True):
         ours: Dictionary = getattr(task, f"{side}_dictionary")
         file = os.path.join(_data_of(cfg), f"dict.{language}.txt")
         difference = first_difference(read_dictionary(file), ours) if os.path.isfile(file) else None

@@ -72,7 +72,9 @@ class TwoPassTranslationTask(TranslationTask):
         """
         try:
             return super().filter_indices_by_size(indices, dataset, max_positions, ignore_invalid_inputs)
-        except Exception as error:  # no other kind is fairseq's
+        except Exception as error:
+            if type(error) is not Exception:  # fairseq raises no other kind
+                raise
             raise IELError(f"{error}, or cut long sources with --truncate-source") from error
 
     def first_pass(self, sample: dict[str, Any], second: BaseFairseqModel) -> tuple[dict[str, Any], FirstPass | None]:

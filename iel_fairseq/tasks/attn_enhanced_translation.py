@@ -210,13 +210,14 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             attn_noise_seed=self.cfg.seed,
             round=self._round_of_extractor + number,
         )
-        self._check_goes_on()
+        self._take_up()
         self.state.merge_state_dict(self.enhancement.to_task_state())
 
-    def _check_goes_on(self) -> None:
-        """
+    def _take_up(self) -> None:
+        """Find out where the training in the save directory stopped, if there is one.
+
         Raises:
-            IELError: the training that goes on in the save directory began with other input
+            IELError: it began with other input
         """
         last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
         if not os.path.isfile(last):
@@ -260,7 +261,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             return
         extractor = self.extractor()
         if extractor is None:
-            self._check_goes_on()
+            self._take_up()
             logger.info("no extractor (--attn-model or --finetune-from-model): this is plain translation")
             return
         if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
