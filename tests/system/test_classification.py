@@ -117,10 +117,11 @@ def test_the_extractor_that_is_named_is_looked_for_here(data, baseline, finetune
     state = torch.load(finetuned[0])
     state["task_state"][KEY].update(extractor="/gone/base.pt", importance_model="base.pt")
     state["cfg"]["task"]["importance_model"] = "base.pt"
-    torch.save(state, tmp_path / "finetuned.pt")
+    (tmp_path / "models").mkdir()
+    torch.save(state, tmp_path / "models/finetuned.pt")
     (tmp_path / "base.pt").symlink_to(baseline)
     monkeypatch.chdir(tmp_path)
-    predict = ["predict", str(data), "--path", "finetuned.pt", "--cpu", "--output", "out.tsv"]
+    predict = ["predict", str(data), "--path", "models/finetuned.pt", "--cpu", "--output", "out.tsv"]
     with pytest.raises(IELError, match=r"/gone/base.pt: the extractor that the checkpoint remembers is missing"):
         iel(predict)
     iel([*predict, "--importance-model", "base.pt"])

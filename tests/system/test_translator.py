@@ -160,7 +160,8 @@ def test_one_model_that_was_trained_for_both_passes_needs_no_second_file(checkpo
 
 def test_the_extractor_that_is_asked_for_is_taken(checkpoint, baseline, found, tmp_path, monkeypatch):
     """Though its name is what training was given, in another folder, or before a round of bootstrapping."""
-    path = with_task(checkpoint, tmp_path / "moved.pt", extractor="/gone/base.pt", attn_model="base.pt")
+    (tmp_path / "models").mkdir()
+    path = with_task(checkpoint, tmp_path / "models/moved.pt", extractor="/gone/base.pt", attn_model="base.pt")
     (tmp_path / "base.pt").symlink_to(baseline)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(IELError, match=r"^/gone/base.pt: the extractor that the checkpoint remembers is missing"):
