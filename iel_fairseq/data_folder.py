@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -37,11 +38,20 @@ def check_data_folder(folder: str, languages: Sequence[str | None]) -> None:
     if not os.path.isdir(folder):
         raise IELError(f"{folder or 'DATA'}: no such data folder; make one with fairseq-preprocess")
     if None in languages and None in data_utils.infer_language_pair(folder):
-        raise IELError(f"{folder}: holds no binarised text; iel prepare leaves the data folder in DESTDIR/data-bin")
+        raise IELError(
+            f"{folder}: nothing in it says which languages; name them with --source-lang and --target-lang, "
+            f"or give DESTDIR/data-bin of iel prepare"
+        )
     for language in languages:
         file = os.path.join(folder, f"dict.{language}.txt")
         if language is not None and not os.path.isfile(file):
             raise IELError(f"{file}: no such dictionary; check --source-lang, --target-lang and the data folder")
+
+
+def language_pairs(folder: str) -> set[tuple[str, str]]:
+    """The pairs of languages, source first, of which there is binarised text in *folder*."""
+    found = (re.fullmatch(r"[^.]+\.([^.]+)-([^.]+)\.(?:\1|\2)\.idx", name) for name in os.listdir(folder))
+    return {(pair[1], pair[2]) for pair in found if pair}
 
 
 def check_split(folder: str, split: str, source_lang: str, target_lang: str) -> None:

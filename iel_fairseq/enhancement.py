@@ -170,7 +170,7 @@ class Enhancement:
         """One phrase for a message to the user."""
         if self.extractor is None and not self.reads_itself:
             return "the plain source"
-        noise = f", {self.attn_noise:.0%} of them random" if self.attn_noise else ""
+        noise = f", {100 * self.attn_noise:g}% of them random, seed {self.attn_noise_seed}" if self.attn_noise else ""
         positions = "on" if self.attn_positions else "off"
         extractor = "the model itself" if self.reads_itself else self.extractor
         layer = "" if self.attn_layer is None else f", layer {self.attn_layer}"

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from fairseq import checkpoint_utils, models, utils
-from fairseq.data import Dictionary, data_utils
+from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoderBase
 from fairseq.tasks import FairseqTask
@@ -17,6 +17,7 @@ from omegaconf import DictConfig
 
 from iel_fairseq.attention_words import check_extractor
 from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.data_folder import language_pairs
 from iel_fairseq.dictionaries import dictionary_fingerprint, first_difference, read_dictionary
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
@@ -77,7 +78,7 @@ def load_extractor(
 
 
 def _check_languages(path: str, cfg: DictConfig, task: FairseqTask, enhancement: Enhancement) -> None:
-    theirs, ours = _languages_of(cfg, enhancement), (task.cfg.source_lang, task.cfg.target_lang)
+    theirs, ours = _languages_of(cfg, task, enhancement), (task.cfg.source_lang, task.cfg.target_lang)
     if None not in theirs and theirs != ours:
         raise IELError(
             f"{path}: the extractor translates {theirs[0]}-{theirs[1]}, the data are {ours[0]}-{ours[1]}; "
@@ -90,13 +91,19 @@ def _data_of(cfg: DictConfig) -> str:
     return (utils.split_paths(cfg.task.get("data") or "") or [""])[0]
 
 
-def _languages_of(cfg: DictConfig, enhancement: Enhancement) -> tuple[str | None, str | None]:
-    """The languages of a training: as it remembers, its options say, or its data folder, where fairseq found them."""
+def _languages_of(cfg: DictConfig, task: FairseqTask, enhancement: Enhancement) -> tuple[str | None, str | None]:
+    """The languages of a training: as it remembers, its options say, or its data folder, where fairseq found them.
+
+    None where they are not known: a relative path may lead to another folder now, and a folder may hold several pairs.
+    """
     if enhancement.source_lang is not None:
         return enhancement.source_lang, enhancement.target_lang
     languages = cfg.task.get("source_lang"), cfg.task.get("target_lang")
     folder = _data_of(cfg)
-    return tuple(data_utils.infer_language_pair(folder)) if None in languages and os.path.isdir(folder) else languages
+    if None in languages and os.path.isdir(folder) and (os.path.isabs(folder) or folder == task.cfg.data):
+        pairs = language_pairs(folder)
+        return pairs.pop() if len(pairs) == 1 else (None, None)
+    return languages
 
 
 def _check_dictionaries(
@@ -107,7 +114,7 @@ def _check_dictionaries(
     It holds none: sizes are in the weights, entries in its own data folder, when that is still there, and a
     fingerprint in checkpoints that our task wrote.
     """
-    languages = _languages_of(cfg, enhancement)
+    languages = _languages_of(cfg, task, enhancement)
     for side, half, language in zip(("source", "target"), ("encoder", "decoder"), languages, strict=True):
         ours: Dictionary = getattr(task, f"{side}_dictionary")
         file = os.path.join(_data_of(cfg), f"dict.{language}.txt")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,9 +67,10 @@ def look_beside(path: str, memory: Any) -> None:
     if not isinstance(remembered, str) or os.path.exists(remembered):
         return
     beside = os.path.join(os.path.dirname(os.path.abspath(path)), os.path.basename(remembered))
-    if os.path.isfile(beside) and file_sha256(beside) == memory.get("extractor_sha256"):
-        logger.info(f"{remembered}: the extractor is not there; {beside} is the same file")
-        memory["extractor"] = beside
+    with suppress(OSError):  # it cannot be read
+        if os.path.isfile(beside) and file_sha256(beside) == memory.get("extractor_sha256"):
+            logger.info(f"{remembered}: the extractor is not there; {beside} is the same file")
+            memory["extractor"] = beside
 
 
 def checkpoint_sha256(path: str) -> str:

@@ -19,8 +19,9 @@ def check_sentences(sentences: Sequence[str]) -> None:
     """
     if isinstance(sentences, str):
         raise IELError(f"{sentences[:40]!r}: one text, where a list of sentences is wanted; put it in brackets")
-    if strange := next((sentence for sentence in sentences if not isinstance(sentence, str)), None):
-        raise IELError(f"{strange!r}: no text, where a list of sentences is wanted")
+    for sentence in sentences:
+        if not isinstance(sentence, str):
+            raise IELError(f"{sentence!r}: no text, where a list of sentences is wanted")
 
 
 def source_tokens(

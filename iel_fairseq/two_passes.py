@@ -75,7 +75,7 @@ class TwoPassTranslationTask(TranslationTask):
         except Exception as error:
             if type(error) is not Exception:  # fairseq raises no other kind
                 raise
-            raise IELError(f"{error}, or cut long sources with --truncate-source") from error
+            raise IELError(str(error)) from error
 
     def first_pass(self, sample: dict[str, Any], second: BaseFairseqModel) -> tuple[dict[str, Any], FirstPass | None]:
         """Read a batch with the extractor; *second* is the model that will decode, whose device and precision it takes.

@@ -11,6 +11,7 @@ from commands import IEL, MODELS, bleu, generate, lines, preprocess, run, train
 from conftest import known_pairs
 from test_compat import Writes
 
+from iel_fairseq.data_folder import language_pairs
 from iel_fairseq.enhancement import KEY
 
 REFERENCES = [pair.known()[1] for pair in known_pairs()]
@@ -124,6 +125,19 @@ def test_languages_that_fairseq_found_in_the_data_folder_are_checked(data, train
     assert "the extractor's source dictionary is not the data's: they first differ at entry 4" in message
 
 
+def test_languages_that_nobody_knows_are_not_guessed(data, trained, tmp_path):
+    """The training's data folder holds several pairs by now."""
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    state = torch.load(without_languages(trained("transformer", "baseline")[0], tmp_path / "baseline.pt"))
+    state["cfg"]["task"]["data"] = str(folder)
+    torch.save(state, tmp_path / "baseline.pt")
+    for side in ("src", "tgt"):
+        (folder / f"other.tgt-src.{side}.idx").touch()
+    assert language_pairs(str(folder)) == {("src", "tgt"), ("tgt", "src")}
+    finetune(data, tmp_path / "save", "--attn-model", tmp_path / "baseline.pt", fails=False)
+
+
 def test_extractor_with_other_dictionaries(corpus, data, trained, tmp_path):
     """Sizes are in the weights, entries in the extractor's data folder; our checkpoints carry a fingerprint."""
     other = preprocess(corpus, tmp_path / "larger", splits=("train", "valid"))  # with all names
@@ -196,7 +210,7 @@ def test_empty_unknown_and_long_lines(data, trained, tmp_path, arch):
     assert sorted(lines(output, "H")) == [0, 1, 2, 3, 4]
     message = error(generate(odd, checkpoint, *IEL, "--max-source-positions", 10, fails=True))
     assert "Size of sample #3 is invalid" in message
-    assert "or cut long sources with --truncate-source" in message
+    assert "skip this example with --skip-invalid-size-inputs-valid-test" in message
     limited = ("--max-source-positions", 10, "--skip-invalid-size-inputs-valid-test")
     output = generate(odd, checkpoint, *IEL, *limited)
     assert "1 samples have invalid sizes and will be skipped" in output

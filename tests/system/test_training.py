@@ -51,7 +51,11 @@ def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_pat
         ("words", ("--attn-model", "BASELINE", "--attn-positions"), "positions off, not with attention words of "),
         ("positions", ("--attn-model", "BASELINE"), "positions on, not with attention words of {extractor}, att"),
         ("words", ("--attn-model", "BASELINE", "--attn-heads", 1), "attention words of {extractor}, heads 1, "),
-        ("words", ("--attn-model", "BASELINE", "--attn-noise", 0.5), "{extractor}, 50% of them random, attention "),
+        (
+            "words",
+            ("--attn-model", "BASELINE", "--attn-noise", 0.5),
+            "{extractor}, 50% of them random, seed 1, attention ",
+        ),
         ("baseline", ("--finetune-from-model", "BASELINE"), "the plain source, not with attention words of "),
     ],
 )

@@ -100,6 +100,8 @@ def test_what_cannot_be_translated_is_refused_in_one_line(translator, trained, a
         translator.translate("v1 n1")
     with pytest.raises(IELError, match=r"^3: no text, where a list of sentences is wanted$"):
         translator.translate_plain(["v1", 3])
+    with pytest.raises(IELError, match=r"^None: no text, where a list of sentences is wanted$"):
+        translator.translate(["v1", None])
     plain = str(trained(arch, "baseline")[0])
     with pytest.raises(IELError, match="not trained on attention words; translate with fairseq-interactive"):
         AttnEnhancedTranslator.from_pretrained(plain, cpu=True)
@@ -128,7 +130,7 @@ def test_dictionaries_are_all_that_is_needed_of_the_data_folder(checkpoint, data
     (tmp_path / "DESTDIR").mkdir()
     state["task_state"][KEY].update(source_lang=None, target_lang=None)  # of a version before
     torch.save(state, tmp_path / "model.pt")
-    with pytest.raises(IELError, match=r"DESTDIR: holds no binarised text; iel prepare leaves the data folder in"):
+    with pytest.raises(IELError, match=r"DESTDIR: nothing in it says which languages; name them"):
         AttnEnhancedTranslator.from_pretrained(f"{tmp_path}/model.pt", f"{tmp_path}/DESTDIR", cpu=True)
 
 
