@@ -1,6 +1,8 @@
-# How the recipes run fairseq: steps.sh, and the recipes that go on where it ends, source this file.
+# How the recipes run fairseq: steps.sh, glue/run.sh, and the recipes that go on where steps.sh ends, source this file.
 
-IEL=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/iel_fairseq
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+IEL=$ROOT/iel_fairseq
+export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
 DEVICE=(--cpu)
 if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then DEVICE=(); fi
 # Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.

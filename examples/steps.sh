@@ -30,7 +30,6 @@
 
 set -euo pipefail
 examples=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-export PYTHONPATH="$(dirname "$examples")${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
 SEED=${SEED:-1}
 TRAIN=${TRAIN:-fairseq-train}
 source "$examples/fairseq.sh"

@@ -58,8 +58,7 @@ class AttentionReader:
         state = checkpoint_utils.load_checkpoint_to_cpu(path)
         with in_one_line(path, "no translation model, or a damaged one"):
             trained = Enhancement.from_task_state(state.get("task_state") or {})
-            options = state["cfg"].task
-            languages = options.source_lang or trained.source_lang, options.target_lang or trained.target_lang
+            languages = trained.languages(state["cfg"].task.source_lang, state["cfg"].task.target_lang)
             folder = data_folder_of(state, data)
         task = AttnEnhancedTranslationTask.of_data_folder(folder, *languages)
         remembered = RememberedExtractor(trained.extractor, trained.extractor_sha256, "--path")

@@ -14,13 +14,18 @@ from fairseq.data import data_utils
 from iel_fairseq.errors import IELError
 
 
+def first_folder(data: str | None) -> str:
+    """The first of the folders that fairseq's DATA names, in which everything but training data lies; empty: none."""
+    return utils.split_paths(data or "")[0]
+
+
 def data_folder_of(state: dict[str, Any], data: str | None = None) -> str:
     """The data folder that the checkpoint *state* was trained on; or *data*, which was asked for.
 
     Raises:
         IELError: it is not there
     """
-    folder = data or utils.split_paths(state["cfg"].task.get("data") or "DATA-BIN")[0]
+    folder = data or first_folder(state["cfg"].task.get("data")) or "DATA-BIN"
     if not os.path.isdir(folder):
         raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
     return folder

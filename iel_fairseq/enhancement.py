@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from typing import Any
 
 from fairseq import checkpoint_utils
@@ -56,6 +58,10 @@ class Enhancement:
     source_dictionary: str | None = None
     target_dictionary: str | None = None
 
+    def languages(self, source_lang: str | None, target_lang: str | None) -> tuple[str | None, str | None]:
+        """Those of the training, whose options say these; None where fairseq found them in its data folder."""
+        return source_lang or self.source_lang, target_lang or self.target_lang
+
     @property
     def noise(self) -> Noise:
         """What replaced some of the attention words."""
@@ -78,14 +84,12 @@ class Enhancement:
 
     @classmethod
     def from_checkpoint(cls, path: str) -> Enhancement:
-        """Read the entry of a checkpoint file.
+        """Read the entry of a checkpoint file; only once as long as the file does not change.
 
         Raises:
             IELError: the file cannot be read, or is damaged
         """
-        task_state = checkpoint_utils.load_checkpoint_to_cpu(path).get("task_state") or {}
-        with in_one_line(path, "damaged"):
-            return cls.from_task_state(task_state)
+        return _from_checkpoint(path, os.stat(path).st_mtime_ns if os.path.exists(path) else 0)
 
     def asked_for(self, cfg: AttnEnhancedTranslationConfig) -> Enhancement:
         """What a checkpoint remembers, as the options of a decoding change it.
@@ -176,3 +180,10 @@ class Enhancement:
         layer = "" if self.attn_layer is None else f", layer {self.attn_layer}"
         heads = "" if self.attn_heads is None else f", heads {','.join(map(str, self.attn_heads))}"
         return f"attention words of {extractor}{layer}{heads}{noise}, attention positions {positions}"
+
+
+@cache
+def _from_checkpoint(path: str, changed: int) -> Enhancement:
+    task_state = checkpoint_utils.load_checkpoint_to_cpu(path).get("task_state") or {}
+    with in_one_line(path, "damaged"):
+        return Enhancement.from_task_state(task_state)

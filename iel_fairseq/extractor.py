@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from fairseq import checkpoint_utils, models, utils
+from fairseq import checkpoint_utils, models
 from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoderBase
@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 
 from iel_fairseq.attention_words import check_extractor
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.data_folder import language_pairs
+from iel_fairseq.data_folder import first_folder, language_pairs
 from iel_fairseq.dictionaries import dictionary_fingerprint, first_difference, read_dictionary
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
@@ -61,8 +61,8 @@ def load_extractor(
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     cfg = state["cfg"]
     with in_one_line(path, "no extractor can be made of its settings"):
-        enhancement = Enhancement.from_task_state(state.get("task_state") or {})
-        _check_languages(path, cfg, task, enhancement)
+        enhancement = _with_languages(Enhancement.from_task_state(state.get("task_state") or {}), cfg, task)
+        _check_languages(path, task, enhancement)
         _check_dictionaries(path, cfg, task, state["model"], enhancement)
         with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
             model = models.build_model(cfg.model, task, from_checkpoint=True)
@@ -77,8 +77,9 @@ def load_extractor(
     return Extractor(model, path, sha256, enhancement.round)
 
 
-def _check_languages(path: str, cfg: DictConfig, task: FairseqTask, enhancement: Enhancement) -> None:
-    theirs, ours = _languages_of(cfg, task, enhancement), (task.cfg.source_lang, task.cfg.target_lang)
+def _check_languages(path: str, task: FairseqTask, enhancement: Enhancement) -> None:
+    theirs = (enhancement.source_lang, enhancement.target_lang)
+    ours = (task.cfg.source_lang, task.cfg.target_lang)
     if None not in theirs and theirs != ours:
         raise IELError(
             f"{path}: the extractor translates {theirs[0]}-{theirs[1]}, the data are {ours[0]}-{ours[1]}; "
@@ -86,24 +87,17 @@ def _check_languages(path: str, cfg: DictConfig, task: FairseqTask, enhancement:
         )
 
 
-def _data_of(cfg: DictConfig) -> str:
-    """The data folder of a training, if it is still there; empty: it had none."""
-    return (utils.split_paths(cfg.task.get("data") or "") or [""])[0]
-
-
-def _languages_of(cfg: DictConfig, task: FairseqTask, enhancement: Enhancement) -> tuple[str | None, str | None]:
-    """The languages of a training: as it remembers, its options say, or its data folder, where fairseq found them.
+def _with_languages(enhancement: Enhancement, cfg: DictConfig, task: FairseqTask) -> Enhancement:
+    """With the languages of a training: as its options say, it remembers, or its data folder, where fairseq found them.
 
     None where they are not known: a relative path may lead to another folder now, and a folder may hold several pairs.
     """
-    if enhancement.source_lang is not None:
-        return enhancement.source_lang, enhancement.target_lang
-    languages = cfg.task.get("source_lang"), cfg.task.get("target_lang")
-    folder = _data_of(cfg)
+    languages = enhancement.languages(cfg.task.get("source_lang"), cfg.task.get("target_lang"))
+    folder = first_folder(cfg.task.get("data"))
     if None in languages and os.path.isdir(folder) and (os.path.isabs(folder) or folder == task.cfg.data):
         pairs = language_pairs(folder)
-        return pairs.pop() if len(pairs) == 1 else (None, None)
-    return languages
+        languages = pairs.pop() if len(pairs) == 1 else (None, None)
+    return replace(enhancement, source_lang=languages[0], target_lang=languages[1])
 
 
 def _check_dictionaries(
@@ -114,10 +108,9 @@ def _check_dictionaries(
     It holds none: sizes are in the weights, entries in its own data folder, when that is still there, and a
     fingerprint in checkpoints that our task wrote.
     """
-    languages = _languages_of(cfg, task, enhancement)
-    for side, half, language in zip(("source", "target"), ("encoder", "decoder"), languages, strict=True):
+    for side, half in (("source", "encoder"), ("target", "decoder")):
         ours: Dictionary = getattr(task, f"{side}_dictionary")
-        file = os.path.join(_data_of(cfg), f"dict.{language}.txt")
+        file = os.path.join(first_folder(cfg.task.get("data")), f"dict.{getattr(enhancement, f'{side}_lang')}.txt")
         difference = first_difference(read_dictionary(file), ours) if os.path.isfile(file) else None
         embedding = weights.get(f"{half}.embed_tokens.weight")
         fingerprint = getattr(enhancement, f"{side}_dictionary")

@@ -115,9 +115,9 @@ class AttnEnhancedTranslator:
             if remembered.extractor is None and not remembered.reads_itself:
                 raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
             folder = data_folder_of(state)
-            for side in ("source_lang", "target_lang"):  # dictionaries alone do not say them
-                state["cfg"].task[side] = state["cfg"].task[side] or getattr(remembered, side)
-            task = tasks.setup_task(state["cfg"].task)  # whose options are the caller's, not the checkpoint's
+            options = state["cfg"].task
+            options.source_lang, options.target_lang = remembered.languages(options.source_lang, options.target_lang)
+            task = tasks.setup_task(options)  # the caller's, not the checkpoint's
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
         device, dtype = extraction_device(cpu), extraction_dtype(fp16, bf16)
         model.to(device, dtype).eval()

@@ -18,8 +18,6 @@ set -euo pipefail
 glue=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$glue/../fairseq.sh"
 source "$glue/../remember.sh"
-root=$(cd "$glue/../.." && pwd)
-export PYTHONPATH="$root${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
 DATA=${DATA:?set DATA to the folder that holds CoLA/, RTE/, STS-B/}
 
 case ${SIZE:-whole} in

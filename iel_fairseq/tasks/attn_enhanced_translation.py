@@ -16,7 +16,7 @@ from fairseq.tasks import register_task
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig
-from iel_fairseq.data_folder import check_data_folder, check_split
+from iel_fairseq.data_folder import check_data_folder, check_split, first_folder
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.dictionaries import dictionary_fingerprint, read_dictionary
 from iel_fairseq.enhancement import SELF, Enhancement
@@ -76,8 +76,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             raise IELError("--num-batch-buckets: buckets are not supported with attention words; leave it out")
         Noise(cfg.attn_noise or 0.0)  # refuse what is no share, before any work
         AttnDropout(cfg.attn_dropout)
-        folder = (utils.split_paths(cfg.data or "") or [""])[0]
-        check_data_folder(folder, (cfg.source_lang, cfg.target_lang))
+        check_data_folder(first_folder(cfg.data), (cfg.source_lang, cfg.target_lang))
         task = super().setup_task(cfg, **kwargs)
         task._options_of_checkpoint = kwargs.get("from_checkpoint", False)
         return task
