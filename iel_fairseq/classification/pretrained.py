@@ -18,8 +18,6 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
 
 NOT_LOADED = "not a model that transformers can load as a classifier"
-FIRST_POSITION = ("roberta", "xlm-roberta", "camembert", "xlm-roberta-xl", "roberta-prelayernorm")
-"""Model types whose positions begin after the padding's number."""
 
 
 @dataclass(frozen=True)
@@ -100,10 +98,12 @@ class Pretrained:
                 weights, config=self.build_config(), dtype=torch.float32, trust_remote_code=False
             )
 
-    def longest_input(self, tokenizer) -> int:
-        """Tokens, special ones among them, that the model can read."""
-        config = self.build_config()
-        limit = getattr(config, "max_position_embeddings", None) or tokenizer.model_max_length
-        if config.model_type in FIRST_POSITION:
-            limit -= config.pad_token_id + 1
-        return min(limit, tokenizer.model_max_length)
+
+def longest_input(model: torch.nn.Module, tokenizer) -> int:
+    """Tokens, special ones among them, that a model of transformers can read with *tokenizer*."""
+    limits = [tokenizer.model_max_length, getattr(model.config, "max_position_embeddings", None)]
+    for name, module in model.named_modules():
+        if name.endswith("position_embeddings") and isinstance(getattr(module, "weight", None), torch.Tensor):
+            padding = getattr(module, "padding_idx", None)  # positions begin behind its number, as RoBERTa's
+            limits.append(len(module.weight) - (0 if padding is None else padding + 1))
+    return min(limit for limit in limits if limit is not None)

@@ -7,7 +7,7 @@ from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor, nn
 
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.classification.pretrained import Pretrained
+from iel_fairseq.classification.pretrained import Pretrained, longest_input
 from iel_fairseq.errors import IELError
 
 
@@ -30,7 +30,7 @@ class HFSequenceClassifier(BaseFairseqModel):
         self.hf = hf
         self.tokenizer = tokenizer
         self.pretrained = pretrained
-        self.limit = pretrained.longest_input(tokenizer)
+        self.limit = longest_input(hf, tokenizer)
 
     @classmethod
     def build_model(cls, cfg, task):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +14,12 @@ from iel_fairseq.classification.config import ImportanceEnhancedClassificationCo
 from iel_fairseq.classification.dataset import ClassificationDataset
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, Example
-from iel_fairseq.classification.pretrained import Pretrained
+from iel_fairseq.classification.pretrained import Pretrained, longest_input
 from iel_fairseq.errors import IELError
 from iel_fairseq.tasks.importance_enhanced_classification import ImportanceEnhancedClassificationTask
+
+NO_LIMIT = SimpleNamespace(model_max_length=10**30)
+"""A tokenizer that does not know any."""
 
 
 def setup(**options) -> ImportanceEnhancedClassificationTask:
@@ -35,10 +39,28 @@ def test_a_checkpoint_is_all_that_is_needed(tmp_path, glue):
     assert loaded.model.hf.config.problem_type.startswith("regression" if glue == "STS-B" else "single_label")
 
 
-def test_the_limit_of_other_models():
-    config = '{"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}'
-    tokenizer = type("Tokenizer", (), {"model_max_length": 10**30})
-    assert Pretrained(config).longest_input(tokenizer) == 512
+@pytest.mark.parametrize(
+    "name", ["bert", "electra", "roberta", "camembert", "xlm-roberta-xl", "mpnet", "data2vec-text", "luke"]
+)
+def test_the_limit_is_what_the_position_embeddings_hold(name):
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 8}
+    config = AutoConfig.for_model(name, vocab_size=20, max_position_embeddings=14, pad_token_id=1, **sizes)
+    model = AutoModelForSequenceClassification.from_config(config).eval()
+    limit = longest_input(model, NO_LIMIT)
+    assert limit == (14 if name in ("bert", "electra") else 12)
+    model(input_ids=torch.full((1, limit), 5))
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=torch.full((1, limit + 1), 5))
+
+
+def test_the_limit_of_models_without_position_embeddings():
+    model = torch.nn.Module()
+    model.config = SimpleNamespace(max_position_embeddings=14)
+    assert longest_input(model, NO_LIMIT) == 14
+    model.config = SimpleNamespace()
+    assert longest_input(model, SimpleNamespace(model_max_length=9)) == 9
 
 
 @pytest.mark.parametrize(
