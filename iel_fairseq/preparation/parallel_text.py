@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import lzma
 import os
@@ -39,6 +40,8 @@ def lines_of(name: str, opened: Callable[[], AbstractContextManager[IO[bytes]]])
     try:
         with opened() as file:
             for number, line in enumerate(file, start=1):
+                if number == 1:
+                    line = line.removeprefix(codecs.BOM_UTF8)  # some editors' mark; it would be part of the first word
                 yield number, line.decode("utf-8").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise IELError(

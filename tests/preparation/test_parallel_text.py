@@ -19,6 +19,12 @@ def test_only_newlines_end_a_line(tmp_path):
     ]  # fmt: skip
 
 
+def test_a_byte_order_mark_at_the_start_is_no_text(tmp_path):
+    path = tmp_path / "text"
+    path.write_text("\ufeffone\n\ufefftwo\n", encoding="utf-8")
+    assert list(numbered_lines(str(path))) == [(1, "one"), (2, "\ufefftwo")]
+
+
 def test_packed_files_are_unpacked(tmp_path):
     for opener, name in ((gzip.open, "text.gz"), (lzma.open, "text.xz")):
         with opener(tmp_path / name, "wt", encoding="utf-8") as file:
