@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -31,6 +32,14 @@ class AttnDropout:
         if not 0 <= self.share <= 1:
             raise IELError(f"--attn-dropout {self.share}: it is a share of the training sentences, 0 to 1")
 
-    def drops(self, epoch: int, index: int) -> bool:
-        """Whether sentence *index* of the data set has no attention words in *epoch*: the same in every process."""
-        return self.share > 0 and np.random.default_rng([self.seed, epoch, index]).random() < self.share
+    def dropped(self, epoch: int, sentences: int) -> np.ndarray:
+        """Which of the *sentences* of a data set have no attention words in *epoch*, bool ``(sentences,)``.
+
+        The same in every process.
+        """
+        return _dropped(self, epoch, sentences)
+
+
+@lru_cache(maxsize=1)  # asked for sentence by sentence
+def _dropped(dropout: AttnDropout, epoch: int, sentences: int) -> np.ndarray:
+    return np.random.default_rng([dropout.seed, epoch]).random(sentences) < dropout.share

@@ -15,9 +15,11 @@ import logging
 import math
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
+import numpy as np
 import torch.distributed
 from fairseq import checkpoint_utils
 from fairseq.data.iterators import EpochBatchIterating
@@ -25,14 +27,18 @@ from fairseq.file_io import PathManager
 
 from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.bootstrapping_record import Record, Round
-from iel_fairseq.config import AttnEnhancedTranslationConfig
+from iel_fairseq.config import AttnEnhancedTranslationConfig, goes_on_from
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.store_files import numbers_of
 
 logger = logging.getLogger(__name__)
 
 Decision = TypeVar("Decision")
+
+SENTENCES = 1 << 16
+"""Whose attention words are compared at a time."""
 
 
 class Bootstrapping:
@@ -44,13 +50,10 @@ class Bootstrapping:
             cfg: the options of a training with more than one round
 
         Raises:
-            IELError: a number that makes no sense
+            IELError: options with which no round can end well
         """
-        for option, least in (("rounds", 1), ("epochs", 1), ("epoch_patience", 0), ("patience", 0)):
-            value = getattr(cfg, f"bootstrap_{option}")
-            if value < least:
-                raise IELError(f"--bootstrap-{option.replace('_', '-')} {value}: it is at least {least}")
         self._cfg = cfg
+        self._check_options()
         self.number = 1
         """The round that the data are of."""
         self.weights_of = 1
@@ -60,6 +63,46 @@ class Bootstrapping:
         self.over = False
         """Whether the last round has ended."""
         self._entered = False
+
+    @classmethod
+    def planned(cls, cfg: AttnEnhancedTranslationConfig) -> Bootstrapping | None:
+        """That of a training with the options *cfg*; None: there is one round, as in all training.
+
+        Raises:
+            IELError: options that make no sense
+        """
+        if cfg.bootstrap_rounds != 1:
+            return cls(cfg)
+        for name, default in (("epochs", 1), ("epoch_patience", 0), ("patience", 0), ("restart", False)):
+            if getattr(cfg, f"bootstrap_{name}") != default:
+                raise IELError(f"--bootstrap-{name.replace('_', '-')}: it does nothing without --bootstrap-rounds")
+        return None
+
+    def _check_options(self) -> None:
+        cfg = self._cfg
+        for name, least in (("rounds", 1), ("epochs", 1), ("epoch_patience", 0), ("patience", 0)):
+            value = getattr(cfg, f"bootstrap_{name}")
+            if value < least:
+                raise IELError(f"--bootstrap-{name.replace('_', '-')} {value}: it is at least {least}")
+        if cfg.best_checkpoint_metric == "bleu":
+            if not cfg.eval_bleu:
+                raise IELError("--best-checkpoint-metric bleu: it is measured with --eval-bleu only; add that")
+            if not cfg.maximize_best_checkpoint_metric:
+                raise IELError(
+                    "--best-checkpoint-metric bleu: each round would read the worst model; "
+                    "add --maximize-best-checkpoint-metric"
+                )
+        for option, value in (("--no-save", cfg.no_save), ("--disable-validation", cfg.disable_validation)):
+            if value:
+                raise IELError(f"{option}: a round reads the best checkpoint of those before; leave the option out")
+        if cfg.save_interval_updates > 0:
+            return
+        for option, value in (("save", cfg.save_interval), ("validate", cfg.validate_interval)):
+            if value > cfg.bootstrap_epochs:
+                raise IELError(
+                    f"--{option}-interval {value}: a round, which reads the best checkpoint of those before, "
+                    f"has {cfg.bootstrap_epochs} epochs; give that at most, or more --bootstrap-epochs"
+                )
 
     def enter(self, epoch: int, first_extractor: str) -> bool:
         """Make the round that *epoch* belongs to the current one.
@@ -83,8 +126,8 @@ class Bootstrapping:
 
     def _round_at(self, epoch: int, first_extractor: str) -> tuple[int, bool]:
         """The round that *epoch* belongs to, which begins if it has not begun, or else whether the last has ended."""
-        if not self._entered and not os.path.exists(self._file("checkpoint_last.pt")):
-            self._forget()
+        if not self._entered and goes_on_from(self._cfg) is None:
+            self._forget_an_earlier_training()
         number = self._number_at(epoch)
         if number in [each.number for each in self.record.rounds]:
             return number, False
@@ -143,9 +186,15 @@ class Bootstrapping:
 
         Args:
             epoch: from 1
-            results: as fairseq reports them, the checkpoint metric and the loss among them
+            results: as fairseq reports them, the loss among them
+
+        Raises:
+            IELError: the checkpoint metric is not among them
         """
-        score, loss = (float(results[metric]) for metric in (self._cfg.best_checkpoint_metric, "loss"))
+        metric = self._cfg.best_checkpoint_metric
+        if metric not in results:
+            raise IELError(f"--best-checkpoint-metric {metric}: validation gives {', '.join(results)}; choose of these")
+        score, loss = float(results[metric]), float(results["loss"])
         self._note(
             self.number,
             lambda noted: replace(
@@ -204,17 +253,16 @@ class Bootstrapping:
             return False
         return record.better([best, earlier[0]]) == earlier[0]
 
-    def _forget(self) -> None:
-        """Remove what an earlier training left in the save directory."""
-        for path in [*self._extractors(), self._file("bootstrapping.json")]:
-            if os.path.exists(path):
-                os.remove(path)
+    def _forget_an_earlier_training(self) -> None:
+        with suppress(FileNotFoundError):
+            os.remove(self._file("bootstrapping.json"))
+        self._remove_extractors_that_nothing_needs(1)
 
     def _begin(self, number: int, epoch: int, best: float | None, first_extractor: str) -> None:
         extractor = self._extractor(number)
         if number == 1:
             extractor = os.path.abspath(first_extractor)
-        elif not os.path.exists(extractor):
+        else:
             best_checkpoint = self._file("checkpoint_best.pt")
             if not os.path.exists(best_checkpoint):
                 raise IELError(
@@ -228,13 +276,19 @@ class Bootstrapping:
     def _remove_extractors_that_nothing_needs(self, number: int) -> None:
         """Remove those that no checkpoint in the save directory remembers, but not that of round *number*."""
         removable = set(self._extractors()) - {self._extractor(number)}
-        if removable:
-            checkpoints = glob.glob(os.path.join(glob.escape(self._cfg.save_dir), "checkpoint*.pt"))
+        if not removable:
+            return
+        checkpoints = glob.glob(os.path.join(glob.escape(self._cfg.save_dir), "checkpoint*.pt"))
+        try:
             remembered = [Enhancement.from_checkpoint(checkpoint) for checkpoint in checkpoints]
-            removable -= {each.extractor for each in remembered if not each.reads_itself}
-            for path in removable:
-                logger.info(f"{path}: no checkpoint needs this extractor any more; removed")
-                os.remove(path)
+        except IELError as error:
+            logger.warning(f"{error}; all extractors of earlier rounds stay")
+            return
+        # By their names: the save directory may have been moved, or have another path as well.
+        needed = [each.extractor for each in remembered if each.extractor is not None and not each.reads_itself]
+        for path in sorted(removable - {self._file(os.path.basename(extractor)) for extractor in needed}):
+            logger.info(f"{path}: no checkpoint needs this extractor any more; removed")
+            os.remove(path)
 
     def _file(self, name: str) -> str:
         return os.path.abspath(os.path.join(self._cfg.save_dir, name))
@@ -295,9 +349,18 @@ def _as_the_first_rank_decides(decide: Callable[[], Decision]) -> Decision:
 
 def share_of_new(after: AttentionPositions, before: AttentionPositions) -> float:
     """The share of the attention words in *after* that *before* does not have in the same place."""
-    words = same = 0
-    for now, earlier in zip(after, before, strict=True):
-        common = min(len(now), len(earlier))
-        words += len(now)
-        same += int(now[:common].eq(earlier[:common]).sum())
-    return 1 - same / words if words else 0.0
+    now, earlier = numbers_of(after), numbers_of(before)
+    sizes, sizes_before = (np.asarray(each.sizes, dtype=np.int64) for each in (after, before))
+    starts, starts_before = (np.cumsum(each) - each for each in (sizes, sizes_before))
+    common = np.minimum(sizes, sizes_before)
+    same = 0
+    for first in range(0, len(common), SENTENCES):
+        block = slice(first, first + SENTENCES)
+        counts = common[block]
+        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        found = (
+            numbers[np.repeat(each[block], counts) + place]
+            for numbers, each in ((now, starts), (earlier, starts_before))
+        )
+        same += int(np.equal(*found).sum())
+    return 1 - same / len(now) if len(now) else 0.0

@@ -63,6 +63,20 @@ def check_parts(state: Any) -> None:
             raise ValueError(f"its {part} is a {type(state[part]).__name__}")
 
 
+def task_state_of(path: str) -> dict[str, Any]:
+    """What a checkpoint holds of its task; its weights, which may be large, stay in the file.
+
+    Raises:
+        IELError: the file cannot be read, or is no checkpoint
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        check_parts({**state, "cfg": DictConfig({})})  # fairseq makes it of what is there
+    except Exception as error:
+        raise IELError(f"{path}: {what_is_wrong(error)}") from error
+    return state.get("task_state") or {}
+
+
 def first_that_is_not_finite(weights: dict[str, Tensor]) -> str | None:
     """The name of the first of *weights* that holds NaN or infinity; None: all are finite."""
     return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)

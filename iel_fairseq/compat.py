@@ -99,7 +99,9 @@ def explain_unreadable_checkpoints() -> None:
                 f"{path}: {broken} holds numbers that are not finite (NaN or infinity): its training went astray; "
                 f"take an earlier checkpoint"
             )
-        for memory in (state.get("task_state") or {}).values():
+        # Of old fairseq's files, which have none, fairseq tells no task: they would go unchecked into an ensemble.
+        state["task_state"] = state.get("task_state") or {}
+        for memory in state["task_state"].values():
             look_beside(path, memory)
         return state
 

@@ -1,7 +1,8 @@
 """The options of the task ``attn_enhanced_translation``."""
 
+import os
 from dataclasses import dataclass, field
-from typing import List, Optional  # the spelling that fairseq can read
+from typing import Any, List, Optional  # the spelling that fairseq can read
 
 from fairseq.tasks.translation import TranslationConfig
 from omegaconf import II
@@ -76,6 +77,14 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     seed: int = II("common.seed")
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
     save_dir: str = II("checkpoint.save_dir")
+    restore_file: str = II("checkpoint.restore_file")
+    continue_once: Optional[str] = II("checkpoint.continue_once")
+    reset_dataloader: bool = II("checkpoint.reset_dataloader")
+    no_save: bool = II("checkpoint.no_save")
+    save_interval: int = II("checkpoint.save_interval")
+    save_interval_updates: int = II("checkpoint.save_interval_updates")
+    disable_validation: bool = II("dataset.disable_validation")
+    validate_interval: int = II("dataset.validate_interval")
     best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
     maximize_best_checkpoint_metric: bool = II("checkpoint.maximize_best_checkpoint_metric")
     cpu: bool = II("common.cpu")
@@ -85,3 +94,13 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     max_tokens_valid: Optional[int] = II("dataset.max_tokens_valid")
     log_format: Optional[str] = II("common.log_format")
     log_interval: int = II("common.log_interval")
+
+
+def goes_on_from(cfg: Any) -> Optional[str]:
+    """The checkpoint from which fairseq lets a training with the options *cfg* go on; None: it begins."""
+    path: Optional[str] = cfg.restore_file
+    if path == "checkpoint_last.pt":
+        path = os.path.join(cfg.save_dir, path)
+        if not os.path.isfile(path):
+            path = cfg.continue_once
+    return path if path and os.path.isfile(path) and not cfg.reset_dataloader else None

@@ -83,6 +83,15 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
         self.cut = words - (sizes - plain_sizes)
         """Attention words that do not fit, int64 ``(sentences,)``."""
 
+    @property
+    def summary(self) -> str:
+        """One phrase for the log: how many attention words there are, and how many are cut."""
+        words = np.asarray(self.attention_positions.sizes, dtype=np.int64)
+        return (
+            f"{words.sum():,} attention words for {len(self):,} sentences; {(words == 0).sum():,} sentences have none, "
+            f"{self.cut.sum():,} words of {(self.cut > 0).sum():,} sentences are cut to fit {self.limit} tokens"
+        )
+
     def set_epoch(self, epoch):
         """Called by fairseq before the sentences of each epoch are asked for."""
         super().set_epoch(epoch)
@@ -91,7 +100,8 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
     def __getitem__(self, index):
         item = super().__getitem__(index)
         positions = self.attention_positions[index]
-        item["attention_positions"] = positions[:0] if self.dropout.drops(int(self._epoch), index) else positions
+        drops = self.dropout.share > 0 and self.dropout.dropped(int(self._epoch), len(self))[index]
+        item["attention_positions"] = positions[:0] if drops else positions
         return item
 
     def collater(self, samples, pad_to_length=None):

@@ -7,9 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cache
 from typing import Any
 
-from fairseq import checkpoint_utils
-
-from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.checkpoint_safety import in_one_line, task_state_of
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import checked
@@ -84,7 +82,7 @@ class Enhancement:
 
     @classmethod
     def from_checkpoint(cls, path: str) -> Enhancement:
-        """Read the entry of a checkpoint file; only once as long as the file does not change.
+        """Read the entry of a checkpoint file, and not its weights; only once as long as the file does not change.
 
         Raises:
             IELError: the file cannot be read, or is damaged
@@ -184,6 +182,5 @@ class Enhancement:
 
 @cache
 def _from_checkpoint(path: str, changed: int) -> Enhancement:
-    task_state = checkpoint_utils.load_checkpoint_to_cpu(path).get("task_state") or {}
     with in_one_line(path, "damaged"):
-        return Enhancement.from_task_state(task_state)
+        return Enhancement.from_task_state(task_state_of(path))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
+import logging
 import lzma
 import os
 import sys
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import IO
 
 from iel_fairseq.errors import IELError
+
+logger = logging.getLogger(__name__)
 
 UNREADABLE = (OSError, EOFError, lzma.LZMAError, zlib.error)
 """What reading a file, packed or not, can raise."""
@@ -57,6 +61,28 @@ def not_written(path: str, error: OSError) -> IELError:
 def discard_standard_output() -> None:
     """Let nothing that is still buffered be written when the interpreter ends: nobody reads it, or it has no place."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextmanager
+def alone_in(folder: str) -> Iterator[None]:
+    """Work in *folder*, which is made where there is none, when no other process does.
+
+    Raises:
+        IELError: nothing can be written there
+    """
+    path = os.path.join(folder, "lock")
+    with ExitStack() as stack:  # the system lets go of a dead process's locks
+        try:
+            os.makedirs(folder, exist_ok=True)
+            lock = stack.enter_context(open(path, "ab"))
+        except OSError as error:
+            raise not_written(path, error) from error
+        try:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            logger.info(f"{folder}: waiting for another process that works in this folder")
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield
 
 
 def file_sha256(path: str) -> str:

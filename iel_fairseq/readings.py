@@ -35,7 +35,7 @@ class Reading:
         source: x, without ``</s>``
         hypothesis: what was generated, without ``</s>``
         positions: for each word of the hypothesis the 1-based positions of its attention words; one, unless pieces of
-            words have been joined
+            words have been joined; none, where it is cut, for there is no room in x'
         attention: float ``(hypothesis, source + 1)``, the last column for ``</s>``; None when only positions are known
         scores: for each word of the hypothesis the attention on its attention word; None when that is not known, or
             pieces of words have been joined
@@ -56,7 +56,7 @@ class Reading:
         """
         found = parse_json(line, _Line, unknown="ignore")
         columns, rows = len(found.source), len(found.hypothesis)
-        if len(found.positions) != rows or any(not 1 <= at <= columns for at in found.positions):
+        if len(found.positions) > rows or any(not 1 <= at <= columns for at in found.positions):
             raise ValueError("positions that are not in the source")
         if found.scores is not None and (len(found.scores) != rows or not np.isfinite(found.scores).all()):
             raise ValueError("scores that are not a number for each word of the hypothesis")
@@ -67,7 +67,9 @@ class Reading:
             attention = np.array(found.attention, dtype=float).reshape(rows, columns + 1)
             if not np.isfinite(attention).all():
                 raise ValueError("attention that is no number")
-        return cls(found.source, found.hypothesis, [[at] for at in found.positions], attention, found.scores)
+        cut = rows - len(found.positions)
+        positions = [*([at] for at in found.positions), *[[]] * cut]
+        return cls(found.source, found.hypothesis, positions, attention, found.scores)
 
     @property
     def values(self) -> dict[str, Any]:

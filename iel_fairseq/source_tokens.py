@@ -12,6 +12,18 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.raw_text import RawText, TokensForText
 
 
+class TooLongError(IELError):
+    """A sentence is longer than the models can read.
+
+    Attributes:
+        index: of the sentence among those that were given, from 0
+    """
+
+    def __init__(self, index: int, sentence: str, tokens: int, longest: int):
+        super().__init__(f"{sentence[:40]!r}...: {tokens:,} tokens; the models read at most {longest:,}, split it")
+        self.index = index
+
+
 def check_sentences(sentences: Sequence[str]) -> None:
     """
     Raises:
@@ -38,16 +50,14 @@ def source_tokens(
         longest: what the model can read, with ``</s>``
 
     Raises:
-        IELError: a sentence is longer
+        TooLongError: a sentence is longer
     """
     own = torch.tensor([dictionary.bos(), dictionary.pad(), dictionary.eos()])
     found = []
-    for sentence in sentences:
+    for index, sentence in enumerate(sentences):
         tokens = dictionary.encode_line(text.encode(sentence), add_if_not_exist=False).long()
         if len(tokens) > longest:
-            raise IELError(
-                f"{sentence[:40]!r}...: {len(tokens) - 1:,} tokens; the models read at most {longest - 1:,}, split it"
-            )
+            raise TooLongError(index, sentence, len(tokens) - 1, longest - 1)
         tokens[:-1][torch.isin(tokens[:-1], own)] = dictionary.unk()
         found.append(tokens)
     return found

@@ -126,6 +126,7 @@ class Store:
     def _fill(self, extract: Extract, share: range, wait: bool) -> Rows | None:
         found = self.open()
         if found is not None:
+            self._remove_shards()  # killed in the right moment, a process leaves them
             return found
         try:
             os.makedirs(self._file("shards"), exist_ok=True)
@@ -219,6 +220,9 @@ class Store:
         }
         with whole_file(self._file("manifest.json")) as file:
             json.dump(manifest, file, indent=2)
+        self._remove_shards()
+
+    def _remove_shards(self) -> None:
         shutil.rmtree(self._file("shards"), ignore_errors=True)
 
     def _file(self, name: str) -> str:

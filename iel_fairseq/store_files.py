@@ -62,6 +62,13 @@ def open_rows(store: str, manifest: dict[str, Any]) -> Rows:
     return MMapIndexedDataset(os.path.join(store, "positions"))
 
 
+def numbers_of(rows: Rows) -> np.ndarray:
+    """The numbers of all sentences, one after the other, ``(their number,)``, where they lie."""
+    if isinstance(rows, MMapIndexedDataset):
+        return np.frombuffer(rows._bin_buffer, dtype=rows._index.dtype)
+    return torch.cat([torch.empty(0, dtype=torch.int64), *rows]).numpy()
+
+
 def _sizes(index: str, dtype: np.dtype) -> np.ndarray:
     """The numbers of positions in fairseq's *index*, int32 ``(sentences,)``. fairseq itself looks at none of it."""
     with open(index, "rb") as file:

@@ -16,7 +16,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from omegaconf import DictConfig, open_dict
 from torch import Tensor
 
-from iel_fairseq.attention_words import AttentionWords, read_attention_words
+from iel_fairseq.attention_words import read_attention_words
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.data_folder import data_folder_of
 from iel_fairseq.enhancement import Enhancement
@@ -25,6 +25,7 @@ from iel_fairseq.extraction import extraction_device, extraction_dtype
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.source_tokens import check_sentences, source_tokens, symbols_of
+from iel_fairseq.two_passes import FirstPass
 
 MAX_TOKENS = 4000
 """Source tokens of a batch, padding included."""
@@ -131,6 +132,19 @@ class AttnEnhancedTranslator:
         """Whether the data folder says how raw text becomes tokens; otherwise sentences are tokens."""
         return isinstance(self._text, RawText)
 
+    def check(self, sentences: Sequence[str]) -> None:
+        """Raise now what :meth:`translate` would raise.
+
+        Args:
+            sentences: raw text
+
+        Raises:
+            IELError: no list of texts
+            TooLongError: a sentence is longer than the models can read
+        """
+        check_sentences(sentences)
+        self._tokens(sentences)
+
     @torch.no_grad()
     def translate(
         self, sentences: Sequence[str], beam: int = 5, *, all_weights: bool = False
@@ -143,7 +157,8 @@ class AttnEnhancedTranslator:
             all_weights: keep the whole attention in the readings
 
         Raises:
-            IELError: no list of texts; a sentence is longer than the models can read
+            IELError: no list of texts, or no such beam
+            TooLongError: a sentence is longer than the models can read
         """
         check_sentences(sentences)
         generator = self._generator(self._model, beam)
@@ -152,7 +167,7 @@ class AttnEnhancedTranslator:
             enhanced, first = self._task.first_pass(sample, self._model)
             hypotheses = self._task.inference_step(generator, [self._model], enhanced)
             for index, best, reading in zip(
-                indices, hypotheses, self._readings(sample, first.words, all_weights), strict=True
+                indices, hypotheses, self._readings(sample, first, all_weights), strict=True
             ):
                 found[index] = AttnEnhancedTranslation(
                     sentences[index],
@@ -193,21 +208,26 @@ class AttnEnhancedTranslator:
 
     def _batches(self, sentences: Sequence[str]) -> Iterator[tuple[list[int], dict[str, Any]]]:
         """Sentences that have words, of similar lengths together: their numbers, and fairseq's batch."""
-        longest = min(self._model.max_positions()[0], self._task.reader(self._model).max_positions()[0])
-        tokens = source_tokens(sentences, self._text, self._task.source_dictionary, longest)
+        tokens = self._tokens(sentences)
         lengths = np.array([len(row) for row in tokens], dtype=np.int64)
         numbers = np.argsort(lengths, kind="stable")
         dataset = self._task.build_dataset_for_inference(tokens, lengths)
         device = next(self._model.parameters()).device
         for batch in data_utils.batch_by_size(
-            numbers[lengths[numbers] > 1], lambda number: lengths[number], max_tokens=max(MAX_TOKENS, longest)
+            numbers[lengths[numbers] > 1],
+            lambda number: lengths[number],
+            max_tokens=max(MAX_TOKENS, int(lengths.max(initial=0))),
         ):
             # The data set sorts a batch again.
             sample = dataset.collater([dataset[int(number)] for number in batch])
             yield sample["id"].tolist(), utils.apply_to_sample(lambda tensor: tensor.to(device), sample)
 
-    def _readings(self, sample: dict[str, Any], words: AttentionWords, all_weights: bool) -> list[Reading]:
-        src_tokens = sample["net_input"]["src_tokens"]
+    def _tokens(self, sentences: Sequence[str]) -> list[Tensor]:
+        longest = min(self._model.max_positions()[0], self._task.reader(self._model).max_positions()[0])
+        return source_tokens(sentences, self._text, self._task.source_dictionary, longest)
+
+    def _readings(self, sample: dict[str, Any], first: FirstPass, all_weights: bool) -> list[Reading]:
+        src_tokens, words = sample["net_input"]["src_tokens"], first.words
         if all_weights:
             read = read_attention_words(
                 self._task.reader(self._model), src_tokens, words.hypotheses, **self._task.reading()
@@ -215,7 +235,11 @@ class AttnEnhancedTranslator:
             words = replace(words, attention=read.attention)
         sources = [symbols_of(tokens, self._task.source_dictionary) for tokens in src_tokens]
         readings = readings_of_batch(words, sources, self._task.target_dictionary)
-        return [replace(reading, scores=None) for reading in readings]  # noise may have moved the words
+        return [
+            # Noise may have moved the words, and scores are not of them; those that are cut x' does not have.
+            replace(reading, scores=None, positions=[*reading.positions[: len(reading.positions) - cut], *[[]] * cut])
+            for reading, cut in zip(readings, first.enhanced.cut.tolist(), strict=True)
+        ]
 
     def _raw(self, tokens: Tensor) -> str:
         return self._text.decode(" ".join(symbols_of(tokens, self._task.target_dictionary)))

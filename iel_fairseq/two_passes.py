@@ -27,9 +27,9 @@ class FirstPass:
     """What the first pass found for a batch.
 
     Attributes:
-        words: what the extractor generated, and the positions of the attention words that x' has: with noise, not
-            all are where it looked
-        enhanced: x' and p'
+        words: what the extractor generated, and the positions of its attention words: with noise, not all are where
+            it looked
+        enhanced: x' and p', in which some of them may be cut
     """
 
     words: AttentionWords

@@ -113,12 +113,14 @@ def test_the_command_draws_one_sentence_or_a_page_of_all(tmp_path, monkeypatch):
     [
         (["none.jsonl"], "none.jsonl: cannot be read"),
         (["latin1.jsonl"], "latin1.jsonl, line 1: not UTF-8"),
+        (["text"], "; for text, give the checkpoint that reads it with --path"),
         (["words.jsonl", "--sentence", "1"], "--sentence 1: words.jsonl has the sentences 0 to 0"),
     ],
 )
 def test_what_cannot_be_drawn_is_one_line(tmp_path, monkeypatch, arguments, message):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "words.jsonl").write_text(json.dumps(ABC))
+    (tmp_path / "text").write_text("Ein Hund läuft.")
     (tmp_path / "latin1.jsonl").write_bytes(b"\xe9\n")
     with pytest.raises(IELError, match=re.escape(message)):
         main(["plot", "attention", *arguments, "--output", "map.png"])

@@ -192,6 +192,19 @@ def test_killed_while_joining_the_shards(tmp_path, expected, monkeypatch):
         assert process.exitcode == (-signal.SIGKILL if survivors < 10 else 0)
         store.fill(Extraction(tmp_path / "log"))
         assert content(store) == expected
+        assert not Path(store.path, "shards").exists()
+
+
+def test_shards_that_a_process_left_when_it_was_killed_are_removed(tmp_path, expected, monkeypatch):
+    store = store_in(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        process = start(store.fill, Extraction(tmp_path / "log"))
+        process.join()
+    assert Path(store.path, "shards").exists()
+    store.fill(Extraction(tmp_path / "log"))
+    assert content(store) == expected
+    assert not Path(store.path, "shards").exists()
 
 
 def test_several_at_once_share_the_work(tmp_path, expected):

@@ -11,9 +11,11 @@ import pytest
 import torch
 from fairseq import checkpoint_utils
 from fairseq.data import ListDataset
+from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
 
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.bootstrapping_record import Record, Round
+from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 
 
@@ -24,22 +26,24 @@ def positions(*rows: list[int]) -> ListDataset:
 def bootstrapping(save_dir, **options) -> Bootstrapping:
     defaults = {"rounds": 3, "epochs": 2, "epoch_patience": 0, "patience": 0, "restart": False}
     values = {f"bootstrap_{name}": value for name, value in {**defaults, **options}.items()}
-    metric = {"best_checkpoint_metric": "bleu", "maximize_best_checkpoint_metric": True}
-    return Bootstrapping(Namespace(save_dir=str(save_dir), **values, **metric))
+    others = {
+        **{"best_checkpoint_metric": "bleu", "maximize_best_checkpoint_metric": True, "eval_bleu": True},
+        **{"no_save": False, "save_interval": 1, "save_interval_updates": 0, "validate_interval": 1},
+        **{"disable_validation": False, "restore_file": "checkpoint_last.pt", "continue_once": None},
+        **{"reset_dataloader": False},
+    }
+    return Bootstrapping(Namespace(save_dir=str(save_dir), **values, **others))
 
 
 @pytest.fixture
 def best(tmp_path, monkeypatch):
-    """best(score): as if fairseq had saved a better checkpoint."""
+    """best(score, extractor): as if fairseq had saved a better checkpoint, whose extractor has that path."""
 
-    def save(score: float) -> None:
-        state = {"model": {}, "task_state": {}, "cfg": None, "args": None}
-        torch.save(
-            {**state, "extra_state": {}, "optimizer_history": [], "score": score}, tmp_path / "checkpoint_best.pt"
-        )
+    def save(score: float, extractor: str | None = None) -> None:
+        state = {"model": {}, "task_state": Enhancement(extractor=extractor).to_task_state(), "cfg": None}
+        torch.save({**state, "score": score}, tmp_path / "checkpoint_best.pt")
         monkeypatch.setattr(checkpoint_utils.save_checkpoint, "best", score, raising=False)
 
-    monkeypatch.setattr(checkpoint_utils, "load_checkpoint_to_cpu", lambda path: torch.load(path))
     return save
 
 
@@ -116,6 +120,23 @@ def test_a_round_ends_by_its_own_patience(tmp_path, best, restarted):
     assert [each.first_epoch for each in plan.record.rounds] == [1, 5]
 
 
+def test_a_training_that_goes_on_from_another_file_goes_on_with_its_rounds(tmp_path, best):
+    """``--restore-file``; but with ``--reset-dataloader`` it begins anew."""
+    plan = bootstrapping(tmp_path)
+    plan.enter(1, "base.pt")
+    best(20.0)
+    plan.enter(3, "base.pt")
+    for cfg, number in (({"restore_file": "checkpoint_best.pt"}, 2), ({"continue_once": "checkpoint_best.pt"}, 2)):
+        again = bootstrapping(tmp_path)
+        vars(again._cfg).update({name: str(tmp_path / file) for name, file in cfg.items()})
+        again.enter(4, "base.pt")
+        assert again.number == number
+        assert len(again.record.rounds) == 2
+    again._entered, again._cfg.reset_dataloader = False, True
+    again.enter(1, "base.pt")
+    assert [each.number for each in again.record.rounds] == [1]
+
+
 def test_scores_are_recorded_with_their_round_and_summed_up(tmp_path, best):
     plan = bootstrapping(tmp_path)
     plan.enter(1, "base.pt")
@@ -145,6 +166,36 @@ def test_a_training_from_the_start_forgets_an_earlier_one(tmp_path, best):
     assert not list(tmp_path.glob("extractor.*"))
 
 
+@pytest.mark.parametrize("before", ["", "/where/the/folder/was/"])
+def test_an_extractor_that_a_checkpoint_needs_is_known_by_its_name(tmp_path, best, before):
+    """The save directory may have been moved, or be named by way of a link."""
+    plan = bootstrapping(tmp_path, rounds=4)
+    plan.enter(1, "base.pt")
+    best(20.0)
+    plan.enter(3, "base.pt")
+    best(30.0, f"{before or tmp_path}/extractor.round2.pt")
+    plan.enter(5, "base.pt")
+    plan.enter(7, "base.pt")
+    assert sorted(path.name for path in tmp_path.glob("extractor.*")) == ["extractor.round2.pt", "extractor.round4.pt"]
+    again = bootstrapping(tmp_path, rounds=4)  # there is no checkpoint_last.pt
+    again.enter(1, "base.pt")
+    assert sorted(path.name for path in tmp_path.glob("extractor.*")) == ["extractor.round2.pt"]
+    best(25.0)
+    again.enter(3, "base.pt")
+    assert torch.load(again.extractor)["score"] == 25.0
+
+
+def test_a_checkpoint_that_cannot_be_read_costs_no_extractor(tmp_path, best, caplog):
+    plan = bootstrapping(tmp_path)
+    plan.enter(1, "base.pt")
+    best(20.0)
+    plan.enter(3, "base.pt")
+    (tmp_path / "checkpoint7.pt").write_text("half a file")
+    plan.enter(5, "base.pt")
+    assert sorted(path.name for path in tmp_path.glob("extractor.*")) == ["extractor.round2.pt", "extractor.round3.pt"]
+    assert "checkpoint7.pt: not a readable fairseq checkpoint" in caplog.text
+
+
 def test_without_a_checkpoint_there_is_no_second_round(tmp_path):
     plan = bootstrapping(tmp_path)
     plan.enter(1, "base.pt")
@@ -163,6 +214,24 @@ def test_share_of_new_words():
     assert share_of_new(positions([1, 2, 3, 3], [1]), positions([1, 2, 2], [1, 4])) == pytest.approx(2 / 5)
     assert share_of_new(positions([1, 2]), positions([1, 2])) == 0
     assert share_of_new(positions([], []), positions([1], [])) == 0
+
+
+@pytest.mark.parametrize("dtypes", [(np.uint16, np.uint16), (np.int32, np.uint16)])
+def test_share_of_new_words_of_stores(tmp_path, monkeypatch, dtypes):
+    """Blocks of sentences, which do not end together; some sentences have no words."""
+    monkeypatch.setattr("iel_fairseq.bootstrapping.SENTENCES", 7)
+    random = np.random.default_rng(1)
+    rows = [[random.integers(1, 4, random.integers(0, 6)).tolist() for _ in range(30)] for _ in dtypes]
+    stored = []
+    for name, sentences, dtype in zip("ab", rows, dtypes, strict=True):
+        builder = MMapIndexedDatasetBuilder(str(tmp_path / f"{name}.bin"), dtype)
+        for sentence in sentences:
+            builder.add_item(torch.tensor(sentence))
+        builder.finalize(str(tmp_path / f"{name}.idx"))
+        stored.append(MMapIndexedDataset(str(tmp_path / name)))
+    same = sum(now == then for pair in zip(*rows, strict=True) for now, then in zip(*pair, strict=False))
+    assert 0 < same < sum(map(len, rows[0]))
+    assert share_of_new(*stored) == pytest.approx(1 - same / sum(map(len, rows[0])))
 
 
 @pytest.mark.parametrize("max_epoch", [1, 1000, math.inf])

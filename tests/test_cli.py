@@ -61,6 +61,25 @@ def test_the_command_says_nothing_but_what_was_asked_for():
     assert (done.stdout.split()[0], done.stderr) == ("iel_fairseq", "")
 
 
+def test_it_prints_utf8_whatever_the_locale_says():
+    command = "from iel_fairseq import cli; cli.SUBCOMMANDS['doctor'].run = lambda _: print('ñ'); cli.main(['doctor'])"
+    done = subprocess.run(
+        [sys.executable, "-c", command], capture_output=True, env={**CPU, "PYTHONIOENCODING": "ascii"}
+    )
+    assert done.stdout == "ñ\n".encode(), done.stderr
+
+
+def test_who_interrupts_it_sees_one_line():
+    command = """
+import os, signal
+from iel_fairseq import cli
+cli.SUBCOMMANDS["doctor"].run = lambda _: os.kill(os.getpid(), signal.SIGINT)
+cli.main(["doctor"])
+"""
+    done = subprocess.run([sys.executable, "-c", command], capture_output=True, text=True, env=CPU)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "iel: interrupted\n")
+
+
 def test_the_command_alone_prints_the_help_with_a_line_for_each_subcommand(capsys):
     overview = printed(capsys, "--help")
     main([])

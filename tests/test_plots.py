@@ -70,8 +70,10 @@ def test_results_that_are_missing_and_pictures_that_cannot_be_written_are_one_li
     with pytest.raises(IELError, match=r"none\.json: cannot be read \(No such file or directory\)"):
         plot("noise", tmp_path / "none.json", "--output", tmp_path / "noise.png")
     (tmp_path / "results.json").write_text(json.dumps([asdict(each) for each in RECORDS]))
-    with pytest.raises(IELError, match=r"noise\.xyz: cannot be written"):
+    with pytest.raises(IELError, match=r"^--output \S+noise\.xyz: its name ends in one of \.png, \.pdf, \.svg$"):
         plot("noise", tmp_path / "results.json", "--output", tmp_path / "noise.xyz")
+    with pytest.raises(IELError, match=r"none/noise\.png: cannot be written \(No such file or directory\)"):
+        plot("noise", tmp_path / "results.json", "--output", tmp_path / "none" / "noise.png")
 
 
 def test_rounds_are_drawn_with_the_control():

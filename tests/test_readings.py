@@ -87,7 +87,7 @@ def test_positions_alone_and_empty_sentences():
         "[]",
         "{}",
         "{",
-        json.dumps({**LINE, "positions": [2, 2, 3]}),
+        json.dumps({**LINE, "positions": [2, 2, 1, 1, 1]}),
         json.dumps({**LINE, "positions": [2, 2, 4, 1]}),
         json.dumps({**LINE, "positions": [2, 2, 0, 1]}),
         json.dumps({**LINE, "positions": ["2", 2, 1, 1]}),

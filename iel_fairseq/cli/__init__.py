@@ -90,6 +90,7 @@ def command_line() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``iel SUBCOMMAND ...``; ``iel`` alone prints the help."""
     parser = command_line()
+    sys.stdout.reconfigure(encoding="utf-8")  # type: ignore[union-attr]  # as files are, whatever the locale says
     # Standard output is for what was asked for.
     logging.basicConfig(
         format="%(asctime)s | %(levelname)s | %(name)s | %(message)s", level=logging.INFO, stream=sys.stderr, force=True
@@ -106,3 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # would raise again when the interpreter closes standard output.
         discard_standard_output()
         sys.exit(128 + signal.SIGPIPE)
+    except KeyboardInterrupt:
+        print("iel: interrupted", file=sys.stderr)
+        sys.exit(128 + signal.SIGINT)

@@ -13,11 +13,13 @@ import argparse
 import json
 from collections.abc import Iterator
 
+from fairseq import utils
+
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
-from iel_fairseq.extractor import load_extractor
+from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.store import shards_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
@@ -76,6 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: wrong options, or any problem of the data, the extractor or the store
     """
+    if arguments.num_shards < 1:
+        raise IELError(f"--num-shards {arguments.num_shards}: it is at least 1")
     if not 0 <= arguments.shard_id < arguments.num_shards:
         raise IELError(
             f"--shard-id {arguments.shard_id}: with --num-shards {arguments.num_shards} "
@@ -93,26 +97,27 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--beam and --force-target are for analysis, and not stored: print the result with --format")
     if arguments.beam < 1 or (arguments.beam > 1 and arguments.force_target):
         raise IELError(f"--beam {arguments.beam}: it is at least 1, and 1 with --force-target")
-    extraction = _extraction(arguments)
-    if arguments.force_target and extraction.dataset.tgt is None:
-        raise IELError(f"--force-target: {arguments.gen_subset} has no target side")
-    if arguments.format:
-        with output_file(arguments.output) as output:
-            stores = arguments.attn_store or arguments.data
-            for line in _lines(extraction, arguments.format, stores, arguments.remove_bpe):
-                print(line, file=output)
-        return
-    store = extraction.store(arguments.attn_store or arguments.data)
-    if arguments.num_shards > 1:
-        store.fill_share(extraction.positions, arguments.num_shards, arguments.shard_id)
-    else:
-        store.fill(extraction.positions)
-
-
-def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
+    # Training data may be in several folders, and all else is in the first.
+    folders = utils.split_paths(arguments.data)[: None if arguments.gen_subset == "train" else 1]
+    if len(folders) > 1 and arguments.format:
+        raise IELError("--format prints one data folder at a time: name one of them")
     task = AttnEnhancedTranslationTask.of_data_folder(arguments.data, arguments.source_lang, arguments.target_lang)
     extractor = load_extractor(arguments.path, task, arguments.attn_layer, arguments.attn_heads)
-    task.load_dataset(arguments.gen_subset, task_cfg=task.cfg)  # plain
+    for epoch, folder in enumerate(folders, start=1):
+        task.load_dataset(arguments.gen_subset, epoch=epoch, task_cfg=task.cfg)  # plain
+        extraction = _extraction(arguments, task, extractor)
+        stores = arguments.attn_store or folder
+        if arguments.format:
+            _print(extraction, arguments, stores)
+        elif arguments.num_shards > 1:
+            extraction.store(stores).fill_share(extraction.positions, arguments.num_shards, arguments.shard_id)
+        else:
+            extraction.store(stores).fill(extraction.positions)
+
+
+def _extraction(
+    arguments: argparse.Namespace, task: AttnEnhancedTranslationTask, extractor: Extractor
+) -> DatasetExtraction:
     return DatasetExtraction(
         task.dataset(arguments.gen_subset),
         arguments.gen_subset,
@@ -128,6 +133,14 @@ def _extraction(arguments: argparse.Namespace) -> DatasetExtraction:
         force_target=arguments.force_target,
         all_weights=arguments.all_weights,
     )
+
+
+def _print(extraction: DatasetExtraction, arguments: argparse.Namespace, stores: str) -> None:
+    if arguments.force_target and extraction.dataset.tgt is None:
+        raise IELError(f"--force-target: {arguments.gen_subset} has no target side")
+    with output_file(arguments.output) as output:
+        for line in _lines(extraction, arguments.format, stores, arguments.remove_bpe):
+            print(line, file=output)
 
 
 def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bool) -> Iterator[str]:
@@ -162,4 +175,7 @@ def _source(dataset: CompleteLanguagePairDataset, index: int) -> list[str]:
 
 
 def _heads(text: str) -> list[int]:
-    return [int(head) for head in text.split(",")]
+    try:
+        return [int(head) for head in text.split(",")]
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r}: numbers, with commas between them") from error

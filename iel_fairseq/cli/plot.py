@@ -25,6 +25,8 @@ from iel_fairseq.json_data import read_json
 from iel_fairseq.readings import Reading, readings_of
 from iel_fairseq.reports.runs import control_score
 
+PICTURES = (".png", ".pdf", ".svg")
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_subparsers(required=True, title="kinds", metavar="KIND")
@@ -78,13 +80,16 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: what is to be drawn cannot be read, or the picture cannot be written
     """
+    ending = os.path.splitext(arguments.output)[1]
+    if ending not in (endings := PICTURES if arguments.figure in (_noise, _bootstrap) else (*PICTURES, ".html")):
+        raise IELError(f"--output {arguments.output}: its name ends in one of {', '.join(endings)}")
     figure = arguments.figure(arguments)
     try:
         with whole_file(arguments.output, "w" if isinstance(figure, str) else "wb") as file:
             if isinstance(figure, str):
                 file.write(figure)
             else:
-                figure.savefig(file, dpi=150, format=os.path.splitext(arguments.output)[1].removeprefix(".") or None)
+                figure.savefig(file, dpi=150, format=ending.removeprefix("."))
     except OSError as error:
         raise not_written(arguments.output, error) from error
     except ValueError as error:
@@ -121,7 +126,10 @@ def _readings(arguments: argparse.Namespace) -> list[Reading]:
     if arguments.path is None:
         if arguments.data is not None:
             raise IELError("--data: only text needs it; give the checkpoint that reads the text with --path")
-        return readings_of(lines, input_name(arguments.input))
+        try:
+            return readings_of(lines, input_name(arguments.input))
+        except IELError as error:
+            raise IELError(f"{error}; for text, give the checkpoint that reads it with --path") from error
     reader = AttentionReader.from_pretrained(arguments.path, arguments.data, cpu=arguments.cpu)
     readings = reader.read(list(lines))
     if not readings:

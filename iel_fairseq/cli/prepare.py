@@ -11,11 +11,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from contextlib import nullcontext
 from typing import Any
 
 from iel_fairseq.corpora import CORPORA, corpus_splits
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import alone_in
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,7 +89,8 @@ def _splits(arguments: argparse.Namespace) -> list[Split]:
     source, target = arguments.source_lang, arguments.target_lang
     if arguments.dataset is not None:
         downloads = os.path.join(arguments.destdir, "downloads")
-        return corpus_splits(arguments.dataset, source, target, arguments.raw, downloads)
+        with nullcontext() if arguments.raw else alone_in(downloads):
+            return corpus_splits(arguments.dataset, source, target, arguments.raw, downloads)
     prefixes = {"train": arguments.trainpref, "valid": arguments.validpref}
     for prefix in (arguments.testpref or "").split(","):
         name = os.path.basename(prefix)

@@ -14,13 +14,19 @@ import argparse
 import json
 import logging
 import sys
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from typing import TypeVar
 
 from tqdm import tqdm
 
-from iel_fairseq.cli.files import input_lines, output_file
+from iel_fairseq.cli.files import input_lines, input_name, output_file
 from iel_fairseq.errors import IELError
+from iel_fairseq.preparation.processes import in_pieces
+from iel_fairseq.source_tokens import TooLongError
 from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator
+
+Result = TypeVar("Result")
 
 AT_ONCE = 1000
 """Sentences that are sorted by length together; at a keyboard each is translated when it is there."""
@@ -78,12 +84,28 @@ def run(arguments: argparse.Namespace) -> None:
         logger.warning("the data folder does not say how it was prepared: sentences are tokens between spaces")
     line_of = {"text": _text, "jsonl": _json}[arguments.format]
     at_once = 1 if arguments.input == "-" and sys.stdin.isatty() else AT_ONCE
+    name = input_name(arguments.input)
+    if arguments.input != "-":  # better to fail now
+        for _ in _in_turn(translator.check, input_lines(arguments.input), AT_ONCE, name):
+            pass
     lines = tqdm(input_lines(arguments.input), unit=" sentences", disable=None)
+    translate = partial(translator.translate, beam=arguments.beam, all_weights=arguments.all_weights)
     with output_file(arguments.output) as output:
-        while sentences := list(islice(lines, at_once)):
-            for translation in translator.translate(sentences, arguments.beam, all_weights=arguments.all_weights):
+        for translations in _in_turn(translate, lines, at_once, name):
+            for translation in translations:
                 print(line_of(translation, arguments.show_attention_words), file=output)
             output.flush()
+
+
+def _in_turn(do: Callable[[list[str]], Result], lines: Iterable[str], at_once: int, name: str) -> Iterator[Result]:
+    """What *do* gives for lines of the text *name*, some at a time."""
+    before = 0
+    for sentences in in_pieces(lines, at_once):
+        try:
+            yield do(sentences)
+        except TooLongError as error:
+            raise IELError(f"{name}, line {before + error.index + 1:,}: {error}") from error
+        before += len(sentences)
 
 
 def _text(found: AttnEnhancedTranslation, show_attention_words: bool) -> str:

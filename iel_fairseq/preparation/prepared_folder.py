@@ -61,7 +61,10 @@ class PreparedFolder:
             prepared = checked({**read_json(path, dict[str, Any]), "folder": folder}, cls)
             prepared._check()
         except OSError as error:
-            raise IELError(f"{path}: cannot be read ({error.strerror}); iel prepare makes it") from error
+            raise IELError(
+                f"{path}: cannot be read ({error.strerror}); iel prepare makes it, and --prepared-data, --data or "
+                f"--eval-bleu-detok-args says where its folder is"
+            ) from error
         except ValueError as error:
             raise IELError(f"{path}: damaged ({error}); run iel prepare again") from error
         if prepared.truecasers and prepared.format != FORMAT:

@@ -29,7 +29,7 @@ from typing import Any
 
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256, not_written, whole_file
+from iel_fairseq.files import alone_in, file_sha256, not_written, whole_file
 from iel_fairseq.preparation.bpe import apply_codes, learn_codes, write_vocabulary
 from iel_fairseq.preparation.journal import Journal
 from iel_fairseq.preparation.moses_text import write_truecaser
@@ -58,7 +58,7 @@ class Preparation:
             workers: number of processes; changes speed only
 
         Raises:
-            IELError: an input cannot be read; or the folder was prepared from other inputs, or in another way
+            IELError: an input cannot be read; or the folder was made by something else
         """
         self._folder, self._options, self._workers = folder, options, workers
         names = ["train", "valid", "test", *(f"test{number}" for number in range(1, len(splits)))]
@@ -79,7 +79,7 @@ class Preparation:
         request = {**asdict(options), "sets": sets, "input": self._inputs}
         if options.truecase:
             request["format"] = FORMAT
-        self._journal = Journal(folder, "journal.json", request)
+        self._request = request
 
     def run(self) -> dict[str, Any]:
         """Do what is not done yet.
@@ -90,12 +90,15 @@ class Preparation:
             words and as pieces
 
         Raises:
-            IELError: a file is not UTF-8, or not aligned, or cannot be written; nothing is left to train on
+            IELError: the folder was prepared from other inputs, or in another way; a file is not UTF-8, or not
+                aligned, or cannot be written; nothing is left to train on
         """
-        try:
-            return self._run()
-        except OSError as error:
-            raise not_written(self._folder, error) from error
+        with alone_in(self._folder):
+            self._journal = Journal(self._folder, "journal.json", self._request)
+            try:
+                return self._run()
+            except OSError as error:
+                raise not_written(self._folder, error) from error
 
     def _run(self) -> dict[str, Any]:
         started = time.perf_counter()
@@ -103,12 +106,22 @@ class Preparation:
         for name in self._splits:
             statistics[name] |= self._tokenize(name, statistics[name]["raw"])
         if not statistics["train"]["kept"]:
-            raise IELError(f"{self._path('raw')}: no training pair is left; see what --max-ratio and --max-length drop")
+            raise IELError(
+                f"{self._path('raw')}: no training pair is left; see what --max-ratio and --max-length drop, and put "
+                f"spaces between the words of a language that is written without"
+            )
         words = "tok"
         if self._options.truecase:
             words = "true"
             for name in self._splits:
                 statistics[name] |= self._truecase(name, statistics[name]["kept"])
+        kept = statistics["train"]["kept"]
+        for language, (running, _) in statistics["train"]["words"].items():
+            if running < 2 * kept:
+                logger.warning(
+                    f"{language}: {running:,} words in {kept:,} sentences: Moses' tokeniser finds what stands between "
+                    f"spaces; put some between the words of a language that is written without"
+                )
         self._learn_bpe(words)
         for name in self._splits:
             statistics[name] |= self._apply_bpe(name, words, statistics[name]["kept"])

@@ -5,7 +5,6 @@ import os
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 from fairseq import utils
 from fairseq.logging import metrics
@@ -15,7 +14,7 @@ from fairseq.tasks import register_task
 
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
-from iel_fairseq.config import AttnEnhancedTranslationConfig
+from iel_fairseq.config import AttnEnhancedTranslationConfig, goes_on_from
 from iel_fairseq.data_folder import check_data_folder, check_split, first_folder
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.dictionaries import dictionary_fingerprint, read_dictionary
@@ -57,9 +56,10 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         self._decoding = False  # from a checkpoint, as opposed to training
         self._options_of_checkpoint = False  # and not of a command
         self._extractor: Extractor | None = None
-        self._bootstrapping = None if cfg.bootstrap_rounds == 1 else Bootstrapping(cfg)
+        self._bootstrapping = Bootstrapping.planned(cfg)
         self._round_of_extractor = 0  # the first one's
-        self._extractor_before: str | None = None  # SHA-256 of the last round's, when a round begins
+        self._extractor_before: str | None = None  # SHA-256 of the last round's, which another process has ended
+        self._has_begun = False  # an epoch, in this process
         self._validated: int | None = None  # the epoch, until its first result is there
         self._combined: dict[str, bool] = {}  # of each split, whether it was loaded with those of more numbers
 
@@ -213,13 +213,13 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         self.state.merge_state_dict(self.enhancement.to_task_state())
 
     def _take_up(self) -> None:
-        """Find out where the training in the save directory stopped, if there is one.
+        """Find out where the training stopped that goes on, if one does.
 
         Raises:
             IELError: it began with other input
         """
-        last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
-        if not os.path.isfile(last):
+        last = None if self._has_begun else goes_on_from(self.cfg)
+        if last is None:
             return
         began = Enhancement.from_checkpoint(last)
         if self._bootstrapping is not None:
@@ -246,7 +246,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         earlier, another_round = self.datasets.get(split), False
         if split == self.cfg.train_subset and task_cfg is None and self._bootstrapping is not None:
             another_round = self._bootstrapping.enter(epoch, self._extractor_path())
-            if earlier is not None and not another_round and not super().has_sharded_data(split):
+            same_data = self._bootstrapping.over or not super().has_sharded_data(split)
+            if earlier is not None and not another_round and same_data:
                 return  # the round goes on with its data, or the last one has ended
         folders = utils.split_paths(self.cfg.data)
         folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
@@ -265,6 +266,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             return
         if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
             raise IELError("--fp16: training in half precision wants a GPU; leave it out, or take --bf16")
+        others_read_by = self.enhancement.extractor_sha256
         self._start_enhanced_training(extractor)
         if self._reads_itself and split != self.cfg.train_subset:
             return  # each validation has a first pass of its own
@@ -283,18 +285,14 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             noise=self.enhancement.noise,
             dropout=AttnDropout(self.cfg.attn_dropout if training else 0.0, self.cfg.seed),
         )
-        logger.info(
-            f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave "
-            f"{positions.sizes.sum(dtype=np.int64):,} attention words for {len(plain):,} sentences; "
-            f"{(positions.sizes == 0).sum():,} sentences have none, {enhanced.cut.sum():,} words of "
-            f"{(enhanced.cut > 0).sum():,} sentences are cut to fit {limit} tokens"
-        )
+        logger.info(f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave {enhanced.summary}")
         self.datasets[split] = enhanced
         if another_round and self._bootstrapping is not None:
-            for other in [name for name in self.datasets if name != split]:
-                self.load_dataset(other, combine=self._combined[other])  # with this round's extractor
+            if others_read_by != extractor.sha256:
+                for other in [name for name in self.datasets if name != split]:
+                    self.load_dataset(other, combine=self._combined[other])
             before = earlier.attention_positions if isinstance(earlier, AttnEnhancedDataset) else None
-            if before is None and self._extractor_before is not None:  # another process ended that round
+            if before is None and self._extractor_before is not None:
                 before = extraction.store(stores, self._extractor_before).open()
             if before is not None and len(folders) == 1:
                 self._bootstrapping.note_changed(share_of_new(positions, before))
@@ -312,6 +310,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
 
     def begin_round(self, trainer):
         """Called at the beginning of each epoch, see :mod:`iel_fairseq.compat`."""
+        self._has_begun = True
         if self._bootstrapping is not None:
             self._bootstrapping.go_on_from_best(trainer)
 
@@ -372,6 +371,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
                 "--bootstrap-rounds": self._bootstrapping,
             }
             if option := next((option for option, value in asked_for.items() if value), None):
+                if self._decoding:
+                    raise IELError(f"{option}: the checkpoint remembers no extractor; give --attn-model FILE")
                 raise IELError(f"{option}: no extractor to train with; give --finetune-from-model or --attn-model FILE")
             return model
         if isinstance(model.encoder, LSTMEncoder):

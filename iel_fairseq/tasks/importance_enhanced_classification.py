@@ -16,6 +16,7 @@ from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, Example, read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.classification.pretrained import Pretrained
+from iel_fairseq.config import goes_on_from
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device
@@ -175,8 +176,8 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
                     seed=self.cfg.seed,
                 )
             )
-        last = os.path.join(self.cfg.save_dir, "checkpoint_last.pt")
-        if os.path.isfile(last):
+        last = goes_on_from(self.cfg)
+        if last is not None:
             state = checkpoint_utils.load_checkpoint_to_cpu(last).get("task_state") or {}
             began = WordEnhancement.from_task_state(last, state)
             if not began.same_input(self.enhancement):

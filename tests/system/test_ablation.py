@@ -65,3 +65,8 @@ def test_noise_that_makes_no_sense_is_one_line(data, tmp_path, options, message)
     log = train(data, tmp_path, *IEL, *MODELS["transformer"], *options, "--max-epoch", 1, fails=True)
     assert "Traceback" not in log
     assert message in log.splitlines()[-1]
+
+
+def test_noise_without_extractor_is_one_line(data, trained):
+    log = generate(data, trained("transformer", "baseline")[0], *IEL, "--attn-noise", 0.5, fails=True)
+    assert "error: --attn-noise: the checkpoint remembers no extractor; give --attn-model FILE" in log.splitlines()[-1]

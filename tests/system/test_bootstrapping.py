@@ -70,7 +70,6 @@ def test_each_round_reads_the_best_checkpoint_so_far_in_training_and_validation(
     assert extractors == [
         ("valid", "checkpoint_best.pt"),
         ("train", "checkpoint_best.pt"),
-        ("valid", "checkpoint_best.pt"),
         ("train", "extractor.round2.pt"),
         ("valid", "extractor.round2.pt"),
         ("train", "extractor.round3.pt"),
@@ -191,6 +190,24 @@ def test_two_ranks_read_the_same_round(data, trained, tmp_path):
     assert remembered(tmp_path / "save" / "checkpoint_last.pt")["round"] == 2
 
 
+def test_rounds_over_several_data_folders_begin_once_each(data, trained, tmp_path):
+    """Though fairseq loads a folder's data in each epoch, and the last checkpoint may be of the round before."""
+    (tmp_path / "more").mkdir()
+    for file in data.glob("train.*"):
+        (tmp_path / "more" / file.name).symlink_to(file)
+    baseline, _ = trained("transformer", "baseline")
+    words = (*options(baseline, tmp_path / "stores"), "--bootstrap-rounds", 2, "--save-interval", 2)
+    log = train(f"{data}:{tmp_path / 'more'}", tmp_path / "save", *words)
+    what = r"begin training epoch \d|Loaded checkpoint \S+/extractor\.round\d|train: \S+round\d.pt .* gave"
+    happened = [found if "gave" not in found else "train" for found in re.findall(what, log)]
+    folder = str(tmp_path / "save")
+    assert happened == [
+        *("begin training epoch 1", "begin training epoch 2"),
+        *("train", f"Loaded checkpoint {folder}/extractor.round2", "begin training epoch 3"),
+        *("train", "begin training epoch 4"),
+    ]
+
+
 def test_one_model_for_both_passes_needs_no_second_file(data, trained, tmp_path):
     """``--attn-model self``, on a mixture; rounds with a new optimizer each; BLEU chooses, and is that of decoding."""
     baseline, _ = trained("transformer", "baseline")
@@ -218,7 +235,24 @@ def test_one_model_for_both_passes_needs_no_second_file(data, trained, tmp_path)
     [
         (("--bootstrap-rounds", 0), "--bootstrap-rounds 0: it is at least 1"),
         (("--bootstrap-epoch-patience", -1), "--bootstrap-epoch-patience -1: it is at least 0"),
-        (("--disable-validation", "--bootstrap-epochs", 1), "bootstrapping needs a validation set"),
+        (("--disable-validation",), "--disable-validation: a round reads the best checkpoint of those before; leave"),
+        (("--no-save",), "--no-save: a round reads the best checkpoint of those before; leave the option out"),
+        (("--validate-interval", 3), "--validate-interval 3: a round, which reads the best checkpoint of those before"),
+        (("--save-interval", 3), "has 2 epochs; give that at most, or more --bootstrap-epochs"),
+        (("--best-checkpoint-metric", "bleu"), "--best-checkpoint-metric bleu: it is measured with --eval-bleu only"),
+        (
+            ("--best-checkpoint-metric", "bleu", "--eval-bleu"),
+            "--best-checkpoint-metric bleu: each round would read the worst model; add --maximize-best-checkpoint",
+        ),
+        (
+            ("--best-checkpoint-metric", "accuracy", "--bootstrap-epochs", 1),
+            "--best-checkpoint-metric accuracy: validation gives loss, nll_loss, ",
+        ),
+        (("--bootstrap-rounds", 1), "--bootstrap-epochs: it does nothing without --bootstrap-rounds"),
+        (
+            ("--bootstrap-rounds", 1, "--bootstrap-epochs", 1, "--bootstrap-restart"),
+            "--bootstrap-restart: it does nothing without --bootstrap-rounds",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_one_line(data, trained, tmp_path, words, message):

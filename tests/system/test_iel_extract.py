@@ -13,7 +13,9 @@ import pytest
 import torch
 from commands import BIN, IEL, MODELS, run, train
 from conftest import known_pairs
+from fairseq.data.indexed_dataset import MMapIndexedDataset
 
+from iel_fairseq import read_attention_positions
 from iel_fairseq.cli import main
 from iel_fairseq.errors import IELError
 
@@ -172,9 +174,31 @@ def test_a_reader_that_has_seen_enough_ends_it_quietly(data, baseline, tmp_path)
     assert "BrokenPipe" not in log
 
 
+def test_training_data_in_several_folders_have_a_store_each(data, baseline, tmp_path):
+    folders = tmp_path / "a", tmp_path / "b"
+    for folder, split in zip(folders, ("train", "valid"), strict=True):
+        folder.mkdir()
+        for file in data.iterdir():
+            if file.name.startswith(("dict", split)):
+                (folder / file.name.replace(split, "train")).symlink_to(file)
+    (folders[0] / "valid.src-tgt.src.bin").symlink_to(data / "valid.src-tgt.src.bin")
+    (folders[0] / "valid.src-tgt.src.idx").symlink_to(data / "valid.src-tgt.src.idx")
+    both = f"{folders[0]}:{folders[1]}"
+    main(["extract", both, "--path", str(baseline), "--gen-subset", "train", "--cpu"])
+    found = [read_attention_positions(folder) for folder in folders]
+    sizes = [len(MMapIndexedDataset(str(data / f"{split}.src-tgt.src"))) for split in ("train", "valid")]
+    assert [len(each) for each in found] == sizes
+    main(["extract", both, "--path", str(baseline), "--gen-subset", "valid", "--cpu"])  # as fairseq: in the first
+    assert len(list(folders[0].glob("attention_positions.*"))) == 2
+    assert len(list(folders[1].glob("attention_positions.*"))) == 1
+    with pytest.raises(IELError, match="--format prints one data folder at a time: name one of them"):
+        main(["extract", both, "--path", str(baseline), "--gen-subset", "train", "--cpu", "--format", "text"])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (("--num-shards", 0), "--num-shards 0: it is at least 1"),
         (("--num-shards", 2, "--shard-id", 2), "--shard-id 2: with --num-shards 2 it is 0 to 1"),
         (("--num-shards", 2, "--format", "text"), "--format prints the whole data set"),
         (("--output", "file"), "--output: nothing is printed without --format"),

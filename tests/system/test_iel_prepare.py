@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -17,6 +18,7 @@ from fairseq.data import Dictionary, data_utils, encoders
 
 from iel_fairseq import cli
 from iel_fairseq.errors import IELError
+from iel_fairseq.files import alone_in
 from iel_fairseq.preparation import steps
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
 
@@ -192,6 +194,39 @@ def test_killed_anywhere_it_goes_on(text, prepared, tmp_path):
     cli.main(own(text, tmp_path))
     assert os.stat(tmp_path / "raw/train.fr").st_mtime_ns == before
     assert contents(tmp_path) == contents(prepared)
+
+
+def test_two_at_once_do_not_disturb_each_other(text, prepared, tmp_path):
+    processes = [
+        subprocess.Popen([BIN / "iel", *own(text, tmp_path)], env=CPU, stderr=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    logs = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], logs
+    assert contents(tmp_path) == contents(prepared)
+    assert sum(f"{tmp_path}: waiting for another process" in log for log in logs) <= 1
+    assert sum("binar" in log for log in logs) <= 1
+
+
+def test_it_waits_for_another_process(text, prepared, tmp_path):
+    with alone_in(str(tmp_path)):
+        process = subprocess.Popen([BIN / "iel", *own(text, tmp_path)], env=CPU, stderr=subprocess.PIPE, text=True)
+        assert f"{tmp_path}: waiting for another process that works in this folder" in process.stderr.readline()
+        assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    process.communicate()
+    assert process.returncode == 0
+    assert contents(tmp_path) == contents(prepared)
+
+
+def test_text_without_spaces_is_told_of(tmp_path, capsys):
+    pairs = [("一个男人在街上走路。", "A man walks."), ("你好。", "Hello.")] * 3
+    for name in ("train", "valid", "newstest"):
+        write(tmp_path / name, pairs)
+        (tmp_path / f"{name}.fr").rename(tmp_path / f"{name}.zh")
+    words = own(tmp_path, tmp_path / "out", "--max-ratio", 0)
+    cli.main(["zh" if word == "fr" else word for word in words])
+    log = capsys.readouterr().err
+    assert re.search(r"zh: 6 words in 6 sentences: Moses' tokeniser finds what stands between spaces; put", log)
 
 
 def test_what_is_damaged_is_made_again_and_nothing_else(text, prepared, capfd):

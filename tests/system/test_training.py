@@ -71,6 +71,18 @@ def test_a_training_goes_on_with_the_input_that_it_began_with(data, trained, tmp
     assert log.splitlines()[-1].endswith("; give the same options, or another --save-dir")
 
 
+def test_a_training_that_goes_on_from_another_file_has_the_input_that_it_began_with(data, trained, tmp_path):
+    """``--restore-file``; but to begin anew with its weights is another training."""
+    baseline, _ = trained("transformer", "baseline")
+    shutil.copy(trained("transformer", "positions")[0], tmp_path / "epoch.pt")
+    words = (*IEL, *MODELS["transformer"], "--attn-model", baseline, "--restore-file", tmp_path / "epoch.pt")
+    log = train(data, tmp_path / "save", *words, "--max-epoch", 20, fails=True)
+    assert "epoch.pt: this training began with attention words of" in log.splitlines()[-1]
+    anew = ("--reset-dataloader", "--reset-optimizer", "--reset-lr-scheduler", "--reset-meters", "--max-epoch", 1)
+    assert "begin training epoch 1" in train(data, tmp_path / "save", *words, *anew)
+    assert torch.load(tmp_path / "save/checkpoint_last.pt")["task_state"][KEY]["attn_positions"] is False
+
+
 def test_the_checkpoint_remembers(data, trained, tmp_path):
     """Line 13: extractor, positions, layer, heads, round, dictionaries; as plain data."""
     baseline, _ = trained("transformer", "baseline")

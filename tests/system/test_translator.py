@@ -109,6 +109,21 @@ def test_what_cannot_be_translated_is_refused_in_one_line(translator, trained, a
         AttnEnhancedTranslator.from_pretrained(str(trained(arch, "words")[0]), f"{tmp_path}/nowhere", cpu=True)
 
 
+def test_what_is_cut_is_not_told(data, trained, tmp_path, monkeypatch, capsys):
+    """x' has room for one attention word of two, and so says the reading."""
+    state = torch.load(trained("transformer", "words")[0])
+    state["cfg"]["task"]["max_source_positions"] = 4
+    torch.save(state, tmp_path / "short.pt")
+    translator = AttnEnhancedTranslator.from_pretrained(str(tmp_path / "short.pt"), cpu=True)
+    [one] = translator.translate(["v1 n2"])
+    assert len(one.reading.hypothesis) > 1
+    assert len(one.attention_words) == len(one.positions) == 1
+    assert [len(places) for places in one.reading.positions] == [1, *[0] * (len(one.reading.hypothesis) - 1)]
+    printed = translated(tmp_path / "short.pt", monkeypatch, capsys, "v1 n2", "--format", "jsonl")
+    [reading] = readings_of(printed, "standard input")
+    assert reading == one.reading
+
+
 def test_the_data_folder_may_have_moved(trained, arch, data, tmp_path, found, checkpoint):
     state = torch.load(checkpoint)
     state["cfg"]["task"]["data"] = "/somewhere/else"
@@ -191,6 +206,20 @@ def test_command_reads_and_writes_a_sentence_a_line(checkpoint, found, monkeypat
     [line] = translated(checkpoint, monkeypatch, capsys, SENTENCES[0], "--show-attention-words")
     words = " ".join(f"{word}/{at}" for word, at in zip(found[0].attention_words, found[0].positions, strict=True))
     assert line == f"{found[0].translation}\t{words}"
+
+
+def test_command_translates_all_lines_some_at_a_time(checkpoint, found, monkeypatch, capsys, tmp_path):
+    """Also where there is no terminal, on which progress is shown."""
+    monkeypatch.setattr("iel_fairseq.cli.translate.AT_ONCE", 2)
+    expected = [one.translation for one in found[:5]]
+    assert translated(checkpoint, monkeypatch, capsys, "\n".join(SENTENCES[:5])) == expected
+    (tmp_path / "in").write_text("\n".join(SENTENCES[:5]) + "\n")
+    main(["translate", f"{tmp_path}/in", "--path", str(checkpoint), "--cpu", "--output", f"{tmp_path}/out"])
+    assert (tmp_path / "out").read_text().splitlines() == expected
+    (tmp_path / "in").write_text("\n".join([*SENTENCES[:3], "n1 " * 1024, *SENTENCES[3:5]]))
+    monkeypatch.setattr(AttnEnhancedTranslator, "translate", None)  # a file is looked through before
+    with pytest.raises(IELError, match=rf"^{tmp_path}/in, line 4: 'n1 n1.*: 1,024 tokens; the models read at most"):
+        main(["translate", f"{tmp_path}/in", "--path", str(checkpoint), "--cpu"])
 
 
 def test_command_prints_what_plot_attention_reads(checkpoint, found, monkeypatch, capsys):

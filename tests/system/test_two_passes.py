@@ -194,6 +194,18 @@ def test_an_ensemble_of_other_extractors_reads_the_one_that_it_is_given(data, tr
     assert given == lines(generate(data, f"{checkpoint}:{checkpoint}", *IEL), "H")
 
 
+def test_a_model_of_old_fairseq_in_an_ensemble_wants_the_plain_source(data, trained, tmp_path):
+    """Its checkpoints have no state of a task."""
+    state = torch.load(trained("transformer", "baseline")[0])
+    del state["task_state"]
+    torch.save(state, tmp_path / "old.pt")
+    assert lines(generate(data, tmp_path / "old.pt", *IEL), "H").keys() == set(range(100))
+    words = trained("transformer", "words")[0]
+    for paths in (f"{words}:{tmp_path / 'old.pt'}", f"{tmp_path / 'old.pt'}:{words}"):
+        log = generate(data, paths, *IEL, fails=True)
+        assert "error: --path: the models of the ensemble want different input" in log.splitlines()[-1]
+
+
 @pytest.mark.parametrize(
     ("second", "options", "message"),
     [
