@@ -262,6 +262,14 @@ def let_ranks_without_gpu_gather() -> None:
     distributed_utils.all_gather_list = all_gather_list
 
 
+def look_for_more_validation_sets_in_folders_only() -> None:
+    """fairseq lists the data folder, which may be missing, as the task says by itself, or be a name on the hub."""
+    from fairseq.data import data_utils
+
+    find = data_utils._find_extra_valid_paths
+    data_utils._find_extra_valid_paths = lambda path: find(path) if os.path.isdir(path.split(":")[0]) else set()
+
+
 def tell_tasks_that_a_round_begins() -> None:
     """Call a task's ``begin_round(trainer)``, where it has one, at the beginning of each epoch.
 
@@ -386,4 +394,5 @@ def apply() -> None:
     let_a_restart_make_the_same_batches()
     let_diverse_beams_decode_any_batch()
     let_bf16_do_without_a_tpu()
+    look_for_more_validation_sets_in_folders_only()
     print_our_errors_as_one_line()

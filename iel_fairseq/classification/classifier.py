@@ -60,6 +60,18 @@ class Classifier:
     sha256: str = ""
     importance: str | None = None
 
+    def check_plain(self, instead: str) -> None:
+        """Before what it says of texts as they are is explained.
+
+        Args:
+            instead: what to do about it
+
+        Raises:
+            IELError: it was trained on enhanced texts
+        """
+        if self.importance is not None:
+            raise IELError(f"{self.path}: reads texts with a word at their end, found by {self.importance}; {instead}")
+
     def scores(self, texts: Sequence[str], appended: Sequence[str | None] | None = None) -> np.ndarray:
         """What the model thinks of *texts*: float32 ``(n, classes)``, probabilities, or ``(n, 1)``, scores.
 
@@ -160,15 +172,19 @@ class Classifier:
     ) -> Iterator[tuple[list[int], Tensor, np.ndarray]]:
         hf: Any = self.model.hf
         for rows in batches:
-            inputs = pad([encoded[row] for row in rows], self.model.tokenizer.pad_token_id or 0, self.model.wants_types)
+            inputs = pad([encoded[row] for row in rows], self.model.tokenizer)
             inputs = {name: tensor.to(self.device) for name, tensor in inputs.items()}
             if not attentions:
                 yield rows, self.model(**inputs).float(), np.empty(0)
                 continue
             output = hf(**inputs, output_attentions=True)
-            if not output.attentions:
-                raise IELError(f"{self.path}: {hf.config.model_type} gives no attention; take lime or shap")
-            yield rows, output.logits.float(), output.attentions[-1][:, :, 0].sum(1).float().cpu().numpy()
+            attentions_of_layers = getattr(output, "attentions", None)
+            tokens = inputs["input_ids"].size(1)
+            if not attentions_of_layers or attentions_of_layers[-1].shape[-2:] != (tokens, tokens):
+                raise IELError(
+                    f"{self.path}: {hf.config.model_type} has no attention of each token to each; take lime or shap"
+                )
+            yield rows, output.logits.float(), attentions_of_layers[-1][:, :, 0].sum(1).float().cpu().numpy()
 
 
 def load_classifier(path: str, device: torch.device, max_tokens: int = Classifier.max_tokens) -> Classifier:

@@ -52,6 +52,8 @@ class ImportanceEnhancedClassificationConfig(FairseqDataclass):
     restore_file: str = II("checkpoint.restore_file")
     continue_once: Optional[str] = II("checkpoint.continue_once")
     reset_dataloader: bool = II("checkpoint.reset_dataloader")
+    best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
+    maximize_best_checkpoint_metric: bool = II("checkpoint.maximize_best_checkpoint_metric")
     train_subset: str = II("dataset.train_subset")
     cpu: bool = II("common.cpu")
     log_format: Optional[str] = II("common.log_format")

@@ -41,8 +41,7 @@ class ClassificationDataset(CompleteBatches, FairseqDataset):
         texts = [example.text for example in examples]
         self.encoded, self.cut = encode(model.tokenizer, texts, model.limit, appended)
         self.sizes = np.array([len(row.input_ids) for row in self.encoded], dtype=np.int64)
-        self._pad = model.tokenizer.pad_token_id or 0
-        self._with_types = model.wants_types
+        self._tokenizer = model.tokenizer
         self._shuffle = shuffle
 
     def __getitem__(self, index: int) -> tuple[int, Encoded, float | None]:
@@ -59,7 +58,7 @@ class ClassificationDataset(CompleteBatches, FairseqDataset):
             "id": torch.tensor(indices),
             "nsentences": len(samples),
             "ntokens": sum(len(row.input_ids) for row in encoded),
-            "net_input": pad(encoded, self._pad, self._with_types),
+            "net_input": pad(encoded, self._tokenizer),
         }
         if None not in labels:
             batch["target"] = torch.tensor(labels, dtype=torch.float32)

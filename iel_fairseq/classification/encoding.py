@@ -104,19 +104,20 @@ def _shortened(tokenizer, text: str, limit: int) -> str:
     return SEPARATOR.join(sentence[:end] for sentence, end in zip(sentences, ends, strict=True))
 
 
-def pad(encoded: Sequence[Encoded], pad_token_id: int, with_types: bool) -> dict[str, Tensor]:
-    """A batch, padded on the right.
+def pad(encoded: Sequence[Encoded], tokenizer) -> dict[str, Tensor]:
+    """A batch, padded on the *tokenizer*'s side: XLNet decides at the last token, which must be no padding.
 
     Returns:
-        ``input_ids`` and ``attention_mask``, int64 ``(B, longest)``, and *with_types* ``token_type_ids``
+        ``input_ids`` and ``attention_mask``, int64 ``(B, longest)``, and ``token_type_ids`` for models that want them
     """
     size = len(encoded), max(len(row.input_ids) for row in encoded)
-    ids, types = torch.full(size, pad_token_id), torch.zeros(size, dtype=torch.int64)
+    ids, types = torch.full(size, tokenizer.pad_token_id or 0), torch.zeros(size, dtype=torch.int64)
     mask = torch.zeros(size, dtype=torch.int64)
     for number, row in enumerate(encoded):
         length = len(row.input_ids)
-        ids[number, :length] = torch.from_numpy(row.input_ids)
-        types[number, :length] = torch.from_numpy(row.token_type_ids)
-        mask[number, :length] = 1
+        place = slice(size[1] - length, None) if tokenizer.padding_side == "left" else slice(length)
+        ids[number, place] = torch.from_numpy(row.input_ids)
+        types[number, place] = torch.from_numpy(row.token_type_ids)
+        mask[number, place] = 1
     batch = {"input_ids": ids, "attention_mask": mask}
-    return {**batch, "token_type_ids": types} if with_types else batch
+    return {**batch, "token_type_ids": types} if "token_type_ids" in tokenizer.model_input_names else batch

@@ -155,7 +155,6 @@ def _parse(path: str, task: GlueTask, split: str) -> Iterator[Example]:
     header = list(task.header)
     if task.has_header or split == "test":
         _, header = next(lines, (1, []))
-        header[:1] = [name.removeprefix("\ufeff") for name in header[:1]]  # a mark that some editors write
         wanted = [*task.sentences, *([task.label] if split != "test" else [])]
         if missing := [name for name in wanted if name not in header]:
             raise IELError(f"{path}, line 1: expected a header with the column {missing[0]!r}, found {header}")

@@ -21,7 +21,7 @@ from iel_fairseq.store import SHARD_SENTENCES, Store
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 3
+FORMAT = 4
 """To be raised when what the explainers find changes, or the way it is stored."""
 
 

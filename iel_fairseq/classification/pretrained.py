@@ -37,12 +37,18 @@ class Pretrained:
         """Of a local folder, or a name on the hub, for the classes of *glue*.
 
         Raises:
-            IELError: there is no such model, or its tokenizer is not a fast one
+            IELError: there is no such model, its tokenizer is not a fast one, or it has the classes in another order
         """
         from transformers import AutoConfig, AutoTokenizer
 
         labels = glue.labels or (glue.label,)
         with in_one_line(name, NOT_LOADED):
+            theirs = [*AutoConfig.from_pretrained(name, trust_remote_code=False).id2label.values()]
+            if sorted(theirs) == sorted(labels) and theirs != [*labels]:
+                raise IELError(
+                    f"{name}: a classifier whose classes are {', '.join(theirs)}, in another order than those of "
+                    f"{glue.name}; take the encoder that it was made of"
+                )
             config = AutoConfig.from_pretrained(
                 name,
                 num_labels=glue.outputs,
@@ -82,8 +88,8 @@ class Pretrained:
         """The classifier, in float32.
 
         Args:
-            weights: folder or name whose weights are read, the last layer's being new; None: all are random, to be
-                loaded from a checkpoint
+            weights: folder or name whose weights are read, the last layer's being new, unless there is one for as
+                many classes; None: all are random, to be loaded from a checkpoint
 
         Raises:
             IELError: the weights cannot be had, or transformers has no such classifier; without *weights* anything, as
@@ -95,7 +101,11 @@ class Pretrained:
             return AutoModelForSequenceClassification.from_config(self.build_config(), trust_remote_code=False)
         with in_one_line(weights, NOT_LOADED):
             return AutoModelForSequenceClassification.from_pretrained(
-                weights, config=self.build_config(), dtype=torch.float32, trust_remote_code=False
+                weights,
+                config=self.build_config(),
+                dtype=torch.float32,
+                ignore_mismatched_sizes=True,
+                trust_remote_code=False,
             )
 
 
@@ -106,4 +116,5 @@ def longest_input(model: torch.nn.Module, tokenizer) -> int:
         if name.endswith("position_embeddings") and isinstance(getattr(module, "weight", None), torch.Tensor):
             padding = getattr(module, "padding_idx", None)  # positions begin behind its number, as RoBERTa's
             limits.append(len(module.weight) - (0 if padding is None else padding + 1))
-    return min(limit for limit in limits if limit is not None)
+    none = torch.iinfo(torch.int32).max  # XLNet has no limit, and says -1
+    return min([none, *(limit for limit in limits if limit is not None and limit > 0)])

@@ -12,6 +12,9 @@ SEPARATOR = "\t"
 
 _RUN = re.compile(r"\S+")
 
+WORDS = ("L", "M", "N", "So")
+"""Categories of Unicode, one of which a word has: letters, marks, numbers, and symbols such as emoji."""
+
 
 @dataclass(frozen=True)
 class Word:
@@ -25,8 +28,8 @@ class Word:
 def words_of(text: str) -> list[Word]:
     """The words of *text*, in their order.
 
-    A word is what stands between spaces, without the punctuation around it: ``won't`` and an emoji are words, a full
-    stop is none.
+    A word is what stands between spaces, without the punctuation around it: ``won't``, ``$10`` and an emoji are words,
+    a full stop and signs alone, such as ``=``, are none.
 
     Args:
         text: one sentence, or two with :data:`SEPARATOR` between them
@@ -38,7 +41,7 @@ def words_of(text: str) -> list[Word]:
             start += 1
         while start < end and _is_punctuation(text[end - 1]):
             end -= 1
-        if start < end:
+        if any(unicodedata.category(character).startswith(WORDS) for character in text[start:end]):
             words.append(Word(text[start:end], start, end))
     return words
 
@@ -62,4 +65,5 @@ def keep_words(text: str, kept: Collection[int], instead: str = "") -> str:
 
 
 def _is_punctuation(character: str) -> bool:
-    return character == "`" or unicodedata.category(character).startswith("P")  # `` opens a quotation in treebanks
+    category = unicodedata.category(character)
+    return character == "`" or category == "Cf" or category.startswith("P")  # `` opens a quotation in treebanks

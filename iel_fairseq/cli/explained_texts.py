@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.glue import read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
-from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS
 from iel_fairseq.extraction import extraction_device
 
@@ -44,11 +43,7 @@ def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str
     """
     check_samples(arguments.importance_samples)
     classifier = load_classifier(arguments.path, extraction_device(arguments.cpu))
-    if classifier.importance is not None:
-        raise IELError(
-            f"{arguments.path}: reads texts with a word at their end, found by {classifier.importance}; "
-            f"explain its extractor, which reads them as they are"
-        )
+    classifier.check_plain("explain its extractor, which reads them as they are")
     examples = read_glue(arguments.data, classifier.glue, arguments.gen_subset)
     return classifier, [example.text for example in examples]
 

@@ -38,15 +38,18 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.first is not None and arguments.first < 1:
         raise IELError(f"--first {arguments.first}: it is at least 1")
     classifier, texts = explained_texts(arguments)
-    texts = texts[: arguments.first]
+    first = texts[: arguments.first]
     beside = arguments.data if os.path.isdir(arguments.data) else os.path.dirname(classifier.path)
+    stores = arguments.importance_store or beside
     records = []
     print("| explainer | comprehensiveness | sufficiency |\n|---|---:|---:|", flush=True)
     for name in arguments.importance:
         extraction = explained_by(name, arguments, classifier, texts)
-        explanations = extraction.stored_explanations(arguments.importance_store or beside)
+        if extraction.store(stores).open() is None:  # the whole split
+            extraction = explained_by(name, arguments, classifier, first)
+        explanations = extraction.stored_explanations(stores)[: len(first)]
         try:
-            found = faithfulness(classifier, texts, explanations)
+            found = faithfulness(classifier, first, explanations)
         except ValueError as error:
             raise IELError(f"{arguments.data}, {arguments.gen_subset}: {error}") from error
         print(f"| {name} | {found.comprehensiveness:.4f} | {found.sufficiency:.4f} |", flush=True)

@@ -22,6 +22,7 @@ from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import read_glue, submission_value
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import output_file
+from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device
 
 logger = logging.getLogger(__name__)
@@ -51,12 +52,16 @@ def run(arguments: argparse.Namespace) -> None:
         IELError: any problem of the data, the checkpoint, the extractor or the files to write
     """
     overrides: dict[str, Any] = {"data": arguments.data, "cpu": arguments.cpu}
-    overrides["importance_store"] = arguments.importance_store
+    # Data that are known by a name on the hub have no folder.
+    beside = None if os.path.isdir(arguments.data) else os.path.dirname(os.path.abspath(arguments.path))
+    overrides["importance_store"] = arguments.importance_store or beside
     if arguments.importance_model is not None:
         # In full, or the name that training was given, perhaps in another folder, would ask for nothing new.
         overrides["importance_model"] = os.path.abspath(arguments.importance_model)
     state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
-    WordEnhancement.from_task_state(arguments.path, state.get("task_state") or {})  # name the file
+    remembered = WordEnhancement.from_task_state(arguments.path, state.get("task_state") or {})
+    if remembered.importance is None and arguments.importance_model is not None:
+        raise IELError(f"--importance-model: {arguments.path} reads texts as they are; leave the option out")
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)
     examples = read_glue(arguments.data, task.glue, arguments.gen_subset)
     words = task.important_words(examples, arguments.gen_subset)

@@ -18,7 +18,7 @@ def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: in
     Words that do not fit into the model's input have score 0.
 
     Raises:
-        IELError: the model has no attention that can be read
+        IELError: the model has no attention that can be read, as those that read by windows, or generate
     """
     for row, attention in classifier.attention(texts):
         prediction = classifier.predictions(attention.scores[None])[0]

@@ -62,7 +62,3 @@ class HFSequenceClassifier(BaseFairseqModel):
     def max_positions(self) -> int:
         """Tokens that it can read, special ones among them."""
         return self.limit
-
-    @property
-    def wants_types(self) -> bool:
-        return "token_type_ids" in self.tokenizer.model_input_names

@@ -67,6 +67,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         task = cls(cfg)
         if from_checkpoint:
             return task
+        task._check_metric()
         for option, value in (("model", cfg.importance_model), ("samples", cfg.importance_samples)):
             if cfg.importance is None and value is not None:
                 raise IELError(
@@ -90,6 +91,16 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         with in_one_line(origin, "no classifier can be made of its configuration and tokenizer"):
             task._remember(WordEnhancement(task.glue.name, pretrained))
         return task
+
+    def _check_metric(self) -> None:
+        """Raise IELError unless the best checkpoint is chosen by what is measured, and in its direction."""
+        metric, highest = self.cfg.best_checkpoint_metric, self.cfg.maximize_best_checkpoint_metric
+        if metric not in ("loss", *self.glue.metrics):
+            measured = ", ".join(("loss", *self.glue.metrics))
+            raise IELError(f"--best-checkpoint-metric {metric}: for {self.glue.name} it is one of {measured}")
+        if highest != (metric != "loss"):
+            mend = f"{'leave out' if highest else 'add'} --maximize-best-checkpoint-metric"
+            raise IELError(f"--best-checkpoint-metric {metric}: the worst would count as the best; {mend}")
 
     @property
     def pretrained(self) -> Pretrained:
@@ -153,6 +164,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         self._check_glue_task(path, extractor.glue.name)
         if self._reading:
             remembered.check_same(path, extractor.sha256)
+        extractor.check_plain("give its extractor, which reads them as they are, with --importance-model")
         self._extractor = extractor
         return extractor
 

@@ -1,6 +1,8 @@
-"""Encoders other than BERT: RoBERTa, DistilBERT, ELECTRA, DeBERTa, with the tokenizers that they come with."""
+"""Encoders other than BERT: RoBERTa, DistilBERT, ELECTRA, DeBERTa, with the tokenizers that they come with; XLNet."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.encoding import encode, pad
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained
+from iel_fairseq.errors import IELError
 from iel_fairseq.explainers.registry import EXPLAINERS
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 
@@ -34,8 +37,11 @@ def name(request) -> str:
 
 @pytest.fixture(scope="module")
 def classifier(name, tmp_path_factory) -> Classifier:
-    glue = GLUE_TASKS["RTE"]
-    folder = str(make_encoder(tmp_path_factory.mktemp(name), name))
+    return classifier_of(make_encoder(tmp_path_factory.mktemp(name), name))
+
+
+def classifier_of(encoder: Path) -> Classifier:
+    glue, folder = GLUE_TASKS["RTE"], str(encoder)
     pretrained = Pretrained.from_name(folder, glue)
     torch.manual_seed(1)
     model = HFSequenceClassifier(pretrained.build_model(folder), pretrained.build_tokenizer(), pretrained)
@@ -52,7 +58,7 @@ def test_a_piece_counts_for_its_word(classifier, name):
     assert tokenizer.convert_ids_to_tokens(encoded.input_ids.tolist()) == [piece for piece, _, _ in pieces]
     hf = classifier.model.hf
     hf.set_attn_implementation("eager")
-    inputs = pad([encoded], tokenizer.pad_token_id, classifier.model.wants_types)
+    inputs = pad([encoded], tokenizer)
     looked = hf(**inputs, output_attentions=True).attentions[-1][0, :, 0].sum(0).tolist()
     expected = [0.0] * len(WORDS)
     for weight, (_, _, word) in zip(looked, pieces, strict=True):
@@ -91,3 +97,24 @@ def test_the_appended_word_is_not_cut_off(classifier):
 def test_a_checkpoint_is_all_that_is_needed(classifier, tmp_path):
     loaded = load_classifier(save(tmp_path / "model.pt", classifier), torch.device("cpu"))
     assert loaded.scores([TEXT]) == pytest.approx(classifier.scores([TEXT]), abs=1e-6)
+
+
+def test_a_model_that_reads_the_last_token_is_padded_on_the_left(tmp_path):
+    """XLNet, whose input has no limit either."""
+    classifier = classifier_of(make_encoder(tmp_path, "xlnet"))
+    tokenizer = classifier.model.tokenizer
+    assert tokenizer.padding_side == "left"
+    encoded, _ = encode(tokenizer, ["the film was good\ta house", "a\tb"], classifier.model.limit)
+    inputs = pad(encoded, tokenizer)
+    assert inputs["input_ids"][:, -1].tolist() == [tokenizer.cls_token_id] * 2
+    assert inputs["attention_mask"].sum(dim=1).tolist() == [len(row.input_ids) for row in encoded]
+    test_any_company_gives_a_text_the_same(classifier)
+    with pytest.raises(IELError, match=r"its input does not begin with \[CLS\]"):
+        list(classifier.attention(["a\tb"]))
+
+
+def test_attention_by_windows_is_none_that_can_be_read(tmp_path):
+    classifier = classifier_of(make_encoder(tmp_path, "longformer"))
+    assert np.isfinite(classifier.scores(["a\tb"])).all()
+    with pytest.raises(IELError, match="longformer has no attention of each token to each; take lime or shap"):
+        list(classifier.attention(["a\tb"]))

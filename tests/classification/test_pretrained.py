@@ -24,6 +24,7 @@ NO_LIMIT = SimpleNamespace(model_max_length=10**30)
 
 def setup(**options) -> ImportanceEnhancedClassificationTask:
     defaults = {"data": ".", "glue_task": "CoLA", "finetune_from_model": None}
+    defaults |= {"best_checkpoint_metric": "loss", "maximize_best_checkpoint_metric": False}
     return ImportanceEnhancedClassificationTask.setup_task(
         ImportanceEnhancedClassificationConfig(**{**defaults, **options})
     )
@@ -70,6 +71,18 @@ def test_the_limit_of_models_without_position_embeddings():
         ({"glue_task": None}, "--glue-task: give one of CoLA"),
         ({}, "--hf-model: give a pretrained encoder"),
         ({"hf_model": "no/such/folder"}, "no/such/folder: not a model that transformers can load"),
+        (
+            {"best_checkpoint_metric": "accuracy", "hf_model": "bert"},
+            "--best-checkpoint-metric accuracy: for CoLA it is one of loss, matthews",
+        ),
+        (
+            {"best_checkpoint_metric": "matthews", "hf_model": "bert"},
+            "--best-checkpoint-metric matthews: the worst would count as the best; add --maximize",
+        ),
+        (
+            {"maximize_best_checkpoint_metric": True, "hf_model": "bert"},
+            "--best-checkpoint-metric loss: the worst would count as the best; leave out --maximize",
+        ),
         ({"importance": "lime", "hf_model": "bert"}, "--importance lime: no extractor without"),
         ({"importance_samples": 1, "hf_model": "bert"}, "--importance-samples 1: it is at least 2"),
         ({"importance_samples": 9, "hf_model": "bert"}, "--importance-samples 9: it does nothing without --importance"),
@@ -127,6 +140,24 @@ def test_what_makes_another_training():
     assert not lime.same_input(replace(lime, seed=2))
     assert lime.describe() == "lime of m.pt (SHA-256 ab), 9 samples, seed 1"
     assert plain.describe() == "the plain texts of CoLA"
+
+
+def test_a_classifier_for_as_many_classes_keeps_its_last_layer_and_other_classes_get_a_new_one(tmp_path):
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    folder = make_folder(tmp_path / "bert")
+    for labels, same in ((["entailment", "not_entailment"], True), (["a", "b", "c"], False)):
+        config = AutoConfig.from_pretrained(folder, id2label=dict(enumerate(labels)))
+        classifier = AutoModelForSequenceClassification.from_config(config)
+        torch.nn.init.normal_(classifier.classifier.weight)
+        classifier.save_pretrained(folder)
+        model = Pretrained.from_name(str(folder), GLUE_TASKS["RTE"]).build_model(str(folder))
+        assert len(model.classifier.weight) == 2
+        assert torch.equal(classifier.classifier.weight[:2], model.classifier.weight) is same
+    config = AutoConfig.from_pretrained(folder, id2label={0: "not_entailment", 1: "entailment"})
+    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder)
+    with pytest.raises(IELError, match=rf"{folder}: a classifier whose classes are not_entailment, entailment, in"):
+        Pretrained.from_name(str(folder), GLUE_TASKS["RTE"])
 
 
 def test_a_model_that_brings_code_is_refused(tmp_path):

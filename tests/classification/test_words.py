@@ -16,6 +16,8 @@ from iel_fairseq.classification.words import append_word, keep_words, words_of
         ("A dog.\tThe cat?", ["A", "dog", "The", "cat"]),
         ("costs $5, 10%", ["costs", "$5", "10"]),
         ("ein Hügel घर", ["ein", "Hügel", "घर"]),
+        ("C++ is $10 & 5% = | ~ 1 + 1 \u20ac", ["C++", "is", "$10", "5", "1", "1"]),
+        ("\u200bword\u200b word\ufeff", ["word", "word"]),
         ("`` he said `the film' good", ["he", "said", "the", "film", "good"]),
         ("", []),
         ("... !", []),

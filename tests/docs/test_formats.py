@@ -62,7 +62,7 @@ def test_importance_store(classified):
     store = only((classified / "GLUE-DIR").glob("important_words.RTE.train.lime.*"))
     manifest = read_json(store / "manifest.json")
     assert [set(manifest)] == documented("Importance store")
-    assert manifest["format"] == 3
+    assert manifest["format"] == 4
 
 
 def test_what_iel_extract_prints(translation):

@@ -195,6 +195,42 @@ def test_an_option_that_contradicts_the_checkpoint(data, baseline):
 
 
 @pytest.mark.slow
+def test_a_folder_that_is_missing_is_one_line(data, baseline, tmp_path):
+    words = (*CLASSIFY, *TRAIN, "--finetune-from-model", baseline, "--max-epoch", 1, "--save-dir", tmp_path)
+    log = run("fairseq-train", tmp_path / "none", *words, fails=True)
+    assert f"error: {tmp_path}/none: no such folder; to read GLUE by its name on the hub" in log.splitlines()[-1]
+
+
+def test_an_extractor_of_enhanced_texts_is_refused(data, finetuned, tmp_path):
+    words = (*CLASSIFY, *TRAIN, "--finetune-from-model", finetuned[0], "--importance", "attention", "--max-epoch", 1)
+    log = run("fairseq-train", data, *words, "--save-dir", tmp_path, fails=True)
+    assert f"error: {finetuned[0]}: reads texts with a word at their end, found by " in log.splitlines()[-1]
+
+
+def test_faithfulness_of_the_first_texts_finds_nothing_again(data, baseline, tmp_path, capsys):
+    words = [
+        "faithfulness",
+        data,
+        "--path",
+        baseline,
+        "--importance",
+        "random",
+        "--cpu",
+        "--importance-store",
+        tmp_path,
+    ]
+    iel([str(word) for word in words])
+    iel([str(word) for word in (*words, "--first", 7)])
+    assert len(list(tmp_path.glob("important_words.*"))) == 1
+    assert len(re.findall(r"\| random \| \S+ \|", capsys.readouterr().out)) == 2
+
+
+def test_a_plain_checkpoint_takes_no_extractor(data, baseline):
+    words = ["predict", data, "--path", baseline, "--importance-model", "none.pt", "--gen-subset", "valid", "--cpu"]
+    with pytest.raises(IELError, match=f"--importance-model: {baseline} reads texts as they are; leave the option out"):
+        iel([str(word) for word in words])
+
+
 def test_two_ranks_measure_what_one_measures(data, baseline, tmp_path):
     options = (*CLASSIFY, *TRAIN, "--finetune-from-model", baseline, "--importance", "random", "--max-epoch", 1)
     scores = []
