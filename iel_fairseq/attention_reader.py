@@ -59,7 +59,7 @@ class AttentionReader:
         with in_one_line(path, "no translation model, or a damaged one"):
             trained = Enhancement.from_task_state(state.get("task_state") or {})
             languages = trained.languages(state["cfg"].task.source_lang, state["cfg"].task.target_lang)
-            folder = data_folder_of(state, data)
+            folder = data_folder_of(state, data, trained.data)
         task = AttnEnhancedTranslationTask.of_data_folder(folder, *languages)
         remembered = RememberedExtractor(trained.extractor, trained.extractor_sha256, "--path")
         reads_for_it = path

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from fairseq.data import LanguagePairDataset
+from fairseq.data import AppendTokenDataset, LanguagePairDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from torch.utils.data import Dataset
 
@@ -41,7 +41,10 @@ class AttentionStore(Store):
 
 def source_fingerprint(dataset: LanguagePairDataset) -> str:
     """SHA-256 over the source tokens of *dataset*, and where its sentences end, in hexadecimal."""
-    digest = hashlib.sha256(np.asarray(dataset.src_sizes).astype("<i4").tobytes())
+    sizes = dataset.src_sizes
+    if isinstance(dataset.src, AppendTokenDataset):  # of --truncate-source, by which what is not cut counts one more
+        sizes = [len(dataset.src[index]) for index in range(len(dataset))]
+    digest = hashlib.sha256(np.asarray(sizes).astype("<i4").tobytes())
     for tokens in _all_tokens(dataset.src, len(dataset)):
         digest.update(tokens.astype("<i4").tobytes())
     return digest.hexdigest()

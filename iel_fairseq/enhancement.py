@@ -35,6 +35,7 @@ class Enhancement:
         attn_noise: share of the attention words that were replaced by random ones
         attn_noise_seed: of those
         round: bootstrapping round; 0 for a model that reads the plain source
+        data: absolute path of the data folder, the first one; None when not known
         source_lang: source language of the data; None when not known
         target_lang: target language, likewise
         source_dictionary: fingerprint of the source dictionary; None when not known
@@ -51,6 +52,7 @@ class Enhancement:
     attn_noise: float = 0.0
     attn_noise_seed: int = 1
     round: int = 0
+    data: str | None = None
     source_lang: str | None = None
     target_lang: str | None = None
     source_dictionary: str | None = None

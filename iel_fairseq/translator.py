@@ -110,13 +110,13 @@ class AttnEnhancedTranslator:
             IELError: missing, damaged or hostile file; a model without extractor; no data folder, or another one's
         """
         asked = {"attn_model": attn_model, "attn_noise": None, "cpu": cpu}
-        state = checkpoint_utils.load_checkpoint_to_cpu(path, asked if data is None else {**asked, "data": data})
+        state = checkpoint_utils.load_checkpoint_to_cpu(path, asked)
         with in_one_line(path, "damaged"):
             remembered = Enhancement.from_task_state(state.get("task_state") or {})
             if remembered.extractor is None and not remembered.reads_itself:
                 raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
-            folder = data_folder_of(state)
             options = state["cfg"].task
+            options.data = folder = data_folder_of(state, data, remembered.data)
             options.source_lang, options.target_lang = remembered.languages(options.source_lang, options.target_lang)
             task = tasks.setup_task(options)  # the caller's, not the checkpoint's
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)

@@ -14,8 +14,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fairseq.data import AppendTokenDataset, LanguagePairDataset, ListDataset, StripTokenDataset, TruncateDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
 from test_extraction import dataset_of
+from tiny_models import EOS
 
 import iel_fairseq
 from iel_fairseq import __version__
@@ -145,6 +147,17 @@ def test_store_put_in_the_wrong_place_is_refused_in_one_line(whole, tmp_path):
 def test_fingerprint_is_of_tokens_and_their_borders():
     assert source_fingerprint(dataset_of([[4], [5]])) != source_fingerprint(dataset_of([[4, 5]]))
     assert source_fingerprint(dataset_of([[4], [5]])) == source_fingerprint(dataset_of([[4], [5]]))
+
+
+def test_sources_that_need_not_be_truncated_are_the_same():
+    """``--truncate-source``, by which fairseq counts one token more of them."""
+    whole = dataset_of([[4, 5], [6], [7, 8, 9]])
+    for limit, same in ((4, True), (3, False)):
+        plain = ListDataset(whole.src, whole.src_sizes)
+        cut = AppendTokenDataset(TruncateDataset(StripTokenDataset(plain, EOS), limit - 1), EOS)
+        dataset = LanguagePairDataset(cut, cut.sizes, whole.src_dict)
+        assert dataset.src_sizes.tolist() != whole.src_sizes.tolist()
+        assert (source_fingerprint(dataset) == source_fingerprint(whole)) is same
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -61,6 +62,7 @@ _function: Callable[[Any], Any]
 def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
     global _function
     _function = make()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the command interrupts its parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

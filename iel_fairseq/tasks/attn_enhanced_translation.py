@@ -43,6 +43,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
     def __init__(self, cfg: AttnEnhancedTranslationConfig, src_dict, tgt_dict):
         super().__init__(cfg, src_dict, tgt_dict)
         self._data = Enhancement(
+            data=os.path.abspath(first_folder(cfg.data)),
             source_lang=cfg.source_lang,
             target_lang=cfg.target_lang,
             source_dictionary=dictionary_fingerprint(src_dict),

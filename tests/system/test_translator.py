@@ -11,7 +11,7 @@ import torch
 from commands import IEL, PLAIN, generate, lines, standard_input
 from conftest import known_pairs
 
-from iel_fairseq import AttnEnhancedTranslator
+from iel_fairseq import AttentionReader, AttnEnhancedTranslator
 from iel_fairseq.cli import main
 from iel_fairseq.enhancement import KEY
 from iel_fairseq.errors import IELError
@@ -131,6 +131,22 @@ def test_the_data_folder_may_have_moved(trained, arch, data, tmp_path, found, ch
     torch.save(state, moved)
     translator = AttnEnhancedTranslator.from_pretrained(str(moved), str(data), cpu=True)
     assert [one.translation for one in translator.translate(SENTENCES[:5])] == [one.translation for one in found[:5]]
+
+
+def test_the_data_folder_is_found_from_any_other(trained, data, tmp_path, found, checkpoint, monkeypatch):
+    """Training was given it from another folder."""
+    state = torch.load(checkpoint)
+    state["cfg"]["task"]["data"] = "data-bin"
+    assert state["task_state"][KEY]["data"] == str(data)
+    torch.save(state, tmp_path / "model.pt")
+    monkeypatch.chdir(tmp_path)
+    translator = AttnEnhancedTranslator.from_pretrained("model.pt", cpu=True)
+    assert [one.translation for one in translator.translate(SENTENCES[:5])] == [one.translation for one in found[:5]]
+    assert AttentionReader.from_pretrained("model.pt", cpu=True).read(SENTENCES[:1])
+    state["task_state"][KEY]["data"] = str(tmp_path / "gone")
+    torch.save(state, tmp_path / "model.pt")
+    with pytest.raises(IELError, match=r"^data-bin: the checkpoint's data folder is not there; say with --data where"):
+        AttnEnhancedTranslator.from_pretrained("model.pt", cpu=True)
 
 
 def test_dictionaries_are_all_that_is_needed_of_the_data_folder(checkpoint, data, tmp_path, found):
