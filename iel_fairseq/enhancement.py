@@ -162,7 +162,7 @@ class Enhancement:
         if before != now:
             raise IELError(
                 f"{last}: this training began with {began.describe()}, not with {self.describe()}; "
-                f"give the same options, or another --save-dir"
+                f"give the same options, or another --save-dir; with --restore-file, --reset-dataloader begins anew"
             )
         if same_extractor and began.extractor_sha256 != self.extractor_sha256:
             raise IELError(

@@ -114,6 +114,7 @@ UNDERSTOOD_ONLY = {  # regular expression: why it is not run
     "^for seed in": "likewise",
     "pip install": "installs",
     "^torchrun": "several GPUs",
+    "^fairseq-hydra-train": "tests/system/test_training.py runs it with the same configuration, but for its paths",
     "^fairseq-train .*--distributed-world-size": "two processes; tests/system/test_training.py starts them",
     "^iel prepare multi30k": "downloads; tests/test_corpora.py reads the files' likes",
     "^iel prepare .*big/train": "a million pairs",

@@ -114,7 +114,7 @@ def test_weights(data, trained, tmp_path, value):
         iel(["extract", str(data), "--path", str(path), "--cpu", "--attn-store", str(tmp_path / "store")])
     assert not (tmp_path / "store").exists()
     options = (*training(data, tmp_path / "save"), *IEL, *MODELS["transformer"], "--max-epoch", "1")
-    for words in (("--finetune-from-model", str(path)), ("--restore-file", str(path))):
+    for words in (("--finetune-from-model", str(path)), ("--restore-file", str(path), "--reset-dataloader")):
         with pytest.raises(AssertionError, match=r"iel_fairseq: error: .*holds numbers that are not finite"):
             run_forked("fairseq-train", [*options, *words], tmp_path)
     with pytest.raises(AssertionError, match=r"iel_fairseq: error: .*holds numbers that are not finite"):

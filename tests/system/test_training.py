@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from commands import IEL, MODELS, USER_DIR, generate, lines, run, train, train_two_ranks
+from documents import blocks
 from fairseq.models.transformer import TransformerModel
 
 from iel_fairseq.enhancement import KEY
@@ -68,7 +70,7 @@ def test_a_training_goes_on_with_the_input_that_it_began_with(data, trained, tmp
     log = train(data, tmp_path, *IEL, *MODELS["transformer"], "--max-epoch", 20, *given, *where, fails=True)
     assert "checkpoint_last.pt: this training began with" in log.splitlines()[-1]
     assert message.format(extractor=extractor) in log.splitlines()[-1]
-    assert log.splitlines()[-1].endswith("; give the same options, or another --save-dir")
+    assert log.splitlines()[-1].endswith("; with --restore-file, --reset-dataloader begins anew")
 
 
 def test_a_training_that_goes_on_from_another_file_has_the_input_that_it_began_with(data, trained, tmp_path):
@@ -114,29 +116,21 @@ def test_relative_extractor_is_found_from_another_folder(data, trained, tmp_path
 
 
 def test_hydra(data, trained, tmp_path):
+    """With the configuration in docs/options.md, but for a small model."""
     baseline, _ = trained("transformer", "baseline")
-    (tmp_path / "finetune.yaml").write_text(
-        f"""# @package _group_
-common: {{cpu: true, user_dir: {USER_DIR}, log_format: simple, seed: 1}}
-task:
-  _name: attn_enhanced_translation
-  data: {data}
-  source_lang: src
-  target_lang: tgt
-  attn_positions: true
-model:
-  _name: transformer
-  dropout: 0.1
-  encoder: {{embed_dim: 32, ffn_embed_dim: 64, layers: 1, attention_heads: 2}}
-  decoder: {{embed_dim: 32, ffn_embed_dim: 64, layers: 1, attention_heads: 2}}
-criterion: {{_name: label_smoothed_cross_entropy, label_smoothing: 0.1}}
-optimizer: {{_name: adam}}
-lr_scheduler: {{_name: fixed}}
-optimization: {{max_epoch: 1, lr: [0.005]}}
-dataset: {{max_tokens: 1000}}
-checkpoint: {{finetune_from_model: {baseline}, save_dir: {tmp_path / "save"}, no_epoch_checkpoints: true}}
-"""
+    [documented] = [block for block in blocks(REPOSITORY / "docs/options.md") if block.language == "yaml"]
+    config = yaml.safe_load(documented.text)
+    config["common"].update(cpu=True, user_dir=USER_DIR, log_format="simple", seed=1)
+    config["task"].update(data=str(data), source_lang="src", target_lang="tgt")
+    small = {"embed_dim": 32, "ffn_embed_dim": 64, "layers": 1, "attention_heads": 2}
+    config["model"].update(encoder=small, decoder=small, dropout=0.1)
+    config["optimization"].update(max_epoch=1, lr=[0.005])
+    config["dataset"].update(max_tokens=1000)
+    config["checkpoint"].update(
+        finetune_from_model=str(baseline), save_dir=str(tmp_path / "save"), no_epoch_checkpoints=True
     )
+    first, _, _ = documented.text.partition("\n")
+    (tmp_path / "finetune.yaml").write_text(f"{first}\n{yaml.safe_dump(config)}")
     log = run("fairseq-hydra-train", "--config-dir", tmp_path, "--config-name", "finetune", cwd=tmp_path, forked=False)
     assert "attention words for 4,000 sentences" in log
     remembered = torch.load(tmp_path / "save" / "checkpoint_best.pt")["task_state"][KEY]
