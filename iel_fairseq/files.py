@@ -75,13 +75,13 @@ def alone_in(folder: str) -> Iterator[None]:
         try:
             os.makedirs(folder, exist_ok=True)
             lock = stack.enter_context(open(path, "ab"))
+            try:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                logger.info(f"{folder}: waiting for another process that works in this folder")
+                fcntl.lockf(lock, fcntl.LOCK_EX)
         except OSError as error:
             raise not_written(path, error) from error
-        try:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError):
-            logger.info(f"{folder}: waiting for another process that works in this folder")
-            fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
 
 

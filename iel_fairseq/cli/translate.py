@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
@@ -85,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
     line_of = {"text": _text, "jsonl": _json}[arguments.format]
     at_once = 1 if arguments.input == "-" and sys.stdin.isatty() else AT_ONCE
     name = input_name(arguments.input)
-    if arguments.input != "-":  # better to fail now
+    if os.path.isfile(arguments.input):  # which can be read twice: better to fail now
         for _ in _in_turn(translator.check, input_lines(arguments.input), AT_ONCE, name):
             pass
     lines = tqdm(input_lines(arguments.input), unit=" sentences", disable=None)

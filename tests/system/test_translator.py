@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -232,6 +234,12 @@ def test_command_translates_all_lines_some_at_a_time(checkpoint, found, monkeypa
     (tmp_path / "in").write_text("\n".join(SENTENCES[:5]) + "\n")
     main(["translate", f"{tmp_path}/in", "--path", str(checkpoint), "--cpu", "--output", f"{tmp_path}/out"])
     assert (tmp_path / "out").read_text().splitlines() == expected
+    os.mkfifo(tmp_path / "pipe")  # can be read once
+    writer = threading.Thread(target=(tmp_path / "pipe").write_bytes, args=((tmp_path / "in").read_bytes(),))
+    writer.start()
+    main(["translate", f"{tmp_path}/pipe", "--path", str(checkpoint), "--cpu", "--output", f"{tmp_path}/piped"])
+    writer.join()
+    assert (tmp_path / "piped").read_text().splitlines() == expected
     (tmp_path / "in").write_text("\n".join([*SENTENCES[:3], "n1 " * 1024, *SENTENCES[3:5]]))
     monkeypatch.setattr(AttnEnhancedTranslator, "translate", None)  # a file is looked through before
     with pytest.raises(IELError, match=rf"^{tmp_path}/in, line 4: 'n1 n1.*: 1,024 tokens; the models read at most"):
