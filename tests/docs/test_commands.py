@@ -15,6 +15,7 @@ from documented_commands import AFTERWARDS, DOCUMENTED, TRAINED, UNDERSTOOD_ONLY
 from documents import DOCUMENTS, REPOSITORY, blocks
 from fairseq import options
 from forked import run_forked
+from hydra._internal.utils import get_args_parser as hydra_parser
 
 from iel_fairseq.cli import command_line
 
@@ -57,6 +58,8 @@ def understand(text: str) -> None:
     program, words = command.program, command.words
     if program == "iel":
         command_line().parse_args(words)
+    elif program == "fairseq-hydra-train":
+        assert not hydra_parser().parse_args(words).overrides
     elif program.startswith("fairseq-"):
         options.parse_args_and_arch(fairseq_parser(program), words)
     elif program == "make":
