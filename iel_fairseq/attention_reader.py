@@ -57,7 +57,7 @@ class AttentionReader:
         """
         state = checkpoint_utils.load_checkpoint_to_cpu(path)
         with in_one_line(path, "no translation model, or a damaged one"):
-            trained = Enhancement.from_task_state(state.get("task_state") or {})
+            trained = Enhancement.from_task_state(state["task_state"])
             languages = trained.languages(state["cfg"].task.source_lang, state["cfg"].task.target_lang)
             folder = data_folder_of(state, data, trained.data)
         task = AttnEnhancedTranslationTask.of_data_folder(folder, *languages)

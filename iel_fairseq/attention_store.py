@@ -20,7 +20,7 @@ from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import checked
 from iel_fairseq.store import Store
-from iel_fairseq.store_files import DAMAGED, Rows, open_rows, read_manifest
+from iel_fairseq.store_files import DAMAGED, Rows, numbers_of, open_rows, read_manifest
 
 FORMAT = 3
 """To be raised when the files, or what Algorithm 1 finds, change."""
@@ -53,7 +53,7 @@ def source_fingerprint(dataset: LanguagePairDataset) -> str:
 def _all_tokens(sentences: Dataset, count: int) -> Iterator[np.ndarray]:
     """The tokens of all *count* sentences, one after the other, in arrays of any length."""
     if isinstance(sentences, MMapIndexedDataset):  # they lie like that on disk: millions of sentences in a second
-        tokens = np.frombuffer(sentences._bin_buffer, dtype=sentences._index.dtype)
+        tokens = numbers_of(sentences)
         yield from (tokens[start : start + BLOCK] for start in range(0, len(tokens), BLOCK))
     else:
         yield from (sentences[index].numpy() for index in range(count))

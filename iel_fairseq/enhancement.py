@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from typing import Any
 
 from iel_fairseq.checkpoint_safety import in_one_line, task_state_of
@@ -84,12 +82,13 @@ class Enhancement:
 
     @classmethod
     def from_checkpoint(cls, path: str) -> Enhancement:
-        """Read the entry of a checkpoint file, and not its weights; only once as long as the file does not change.
+        """Read the entry of a checkpoint file, and not its weights.
 
         Raises:
             IELError: the file cannot be read, or is damaged
         """
-        return _from_checkpoint(path, os.stat(path).st_mtime_ns if os.path.exists(path) else 0)
+        with in_one_line(path, "damaged"):
+            return cls.from_task_state(task_state_of(path))
 
     def asked_for(self, cfg: AttnEnhancedTranslationConfig) -> Enhancement:
         """What a checkpoint remembers, as the options of a decoding change it.
@@ -180,9 +179,3 @@ class Enhancement:
         layer = "" if self.attn_layer is None else f", layer {self.attn_layer}"
         heads = "" if self.attn_heads is None else f", heads {','.join(map(str, self.attn_heads))}"
         return f"attention words of {extractor}{layer}{heads}{noise}, attention positions {positions}"
-
-
-@cache
-def _from_checkpoint(path: str, changed: int) -> Enhancement:
-    with in_one_line(path, "damaged"):
-        return Enhancement.from_task_state(task_state_of(path))

@@ -61,7 +61,7 @@ def load_extractor(
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     cfg = state["cfg"]
     with in_one_line(path, "no extractor can be made of its settings"):
-        enhancement = _with_languages(Enhancement.from_task_state(state.get("task_state") or {}), cfg, task)
+        enhancement = _with_languages(Enhancement.from_task_state(state["task_state"]), cfg, task)
         _check_languages(path, task, enhancement)
         _check_dictionaries(path, cfg, task, state["model"], enhancement)
         with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor

@@ -112,7 +112,7 @@ class AttnEnhancedTranslator:
         asked = {"attn_model": attn_model, "attn_noise": None, "cpu": cpu}
         state = checkpoint_utils.load_checkpoint_to_cpu(path, asked)
         with in_one_line(path, "damaged"):
-            remembered = Enhancement.from_task_state(state.get("task_state") or {})
+            remembered = Enhancement.from_task_state(state["task_state"])
             if remembered.extractor is None and not remembered.reads_itself:
                 raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
             options = state["cfg"].task

@@ -200,7 +200,7 @@ def load_classifier(path: str, device: torch.device, max_tokens: int = Classifie
     """
     sha256 = checkpoint_sha256(path)
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
-    remembered = WordEnhancement.from_task_state(path, state.get("task_state") or {})
+    remembered = WordEnhancement.from_task_state(path, state["task_state"])
     pretrained = remembered.pretrained
     with in_one_line(path, "no classifier can be made of its configuration and tokenizer"):
         model = HFSequenceClassifier(pretrained.build_model(), pretrained.build_tokenizer(), pretrained)

@@ -59,7 +59,7 @@ def run(arguments: argparse.Namespace) -> None:
         # In full, or the name that training was given, perhaps in another folder, would ask for nothing new.
         overrides["importance_model"] = os.path.abspath(arguments.importance_model)
     state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
-    remembered = WordEnhancement.from_task_state(arguments.path, state.get("task_state") or {})
+    remembered = WordEnhancement.from_task_state(arguments.path, state["task_state"])
     if remembered.importance is None and arguments.importance_model is not None:
         raise IELError(f"--importance-model: {arguments.path} reads texts as they are; leave the option out")
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)

@@ -8,7 +8,7 @@ from typing import Any
 from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask, register_task
 
-from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.checkpoint_safety import in_one_line, task_state_of
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
@@ -79,7 +79,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             )
         if cfg.finetune_from_model is not None:
             state = checkpoint_utils.load_checkpoint_to_cpu(cfg.finetune_from_model)
-            before = WordEnhancement.from_task_state(cfg.finetune_from_model, state.get("task_state") or {})
+            before = WordEnhancement.from_task_state(cfg.finetune_from_model, state["task_state"])
             task._check_glue_task(cfg.finetune_from_model, before.glue_task)
             pretrained = before.pretrained
         elif cfg.hf_model is not None:
@@ -190,8 +190,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             )
         last = goes_on_from(self.cfg)
         if last is not None:
-            state = checkpoint_utils.load_checkpoint_to_cpu(last).get("task_state") or {}
-            began = WordEnhancement.from_task_state(last, state)
+            began = WordEnhancement.from_task_state(last, task_state_of(last))
             if not began.same_input(self.enhancement):
                 raise IELError(
                     f"{last}: this training began with {began.describe()}, not with {self.enhancement.describe()}; "
