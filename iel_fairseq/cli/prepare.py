@@ -18,6 +18,7 @@ from iel_fairseq.corpora import CORPORA, corpus_splits
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import alone_in
+from iel_fairseq.preparation.processes import cores
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,8 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     written = parser.add_argument_group("output")
     written.add_argument("--destdir", required=True, metavar="DIR", help="folder for everything that is made")
     computation = parser.add_argument_group("computation")
-    cores = len(os.sched_getaffinity(0))
-    computation.add_argument("--workers", type=int, default=cores, help="processes; default: cores")
+    computation.add_argument("--workers", type=int, default=cores(), help="processes; default: cores")
 
 
 def run(arguments: argparse.Namespace) -> None:

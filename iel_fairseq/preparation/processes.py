@@ -18,6 +18,14 @@ from iel_fairseq.errors import IELError
 Piece = TypeVar("Piece")
 Result = TypeVar("Result")
 
+
+def cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1  # macOS does not say which are this process's
+
+
 IN_HAND = 4
 """Pieces of work for each process that are read ahead: enough that none waits, few enough to hold in memory."""
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from iel_fairseq.preparation.processes import cores
 
 SAMPLES = 1000
 """Of the paired bootstrap."""
@@ -56,7 +57,7 @@ def compare(
         references=None,
         test_type="bs",
         n_samples=SAMPLES,
-        n_jobs=max(1, min(len(names) - 1, len(os.sched_getaffinity(0)))),
+        n_jobs=max(1, min(len(names) - 1, cores())),
     )
     signatures, results = test()
     found: dict[str, dict[str, Score]] = {name: {} for name in names}

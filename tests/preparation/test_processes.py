@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.processes import IN_HAND, in_order, in_pieces
+from iel_fairseq.preparation.processes import IN_HAND, cores, in_order, in_pieces
 
 
 def squares():
@@ -75,3 +75,11 @@ def wait_for(condition) -> None:
 def test_pieces_are_lists_of_one_size_but_the_last():
     assert list(in_pieces(range(5), 2)) == [[0, 1], [2, 3], [4]]
     assert list(in_pieces([], 2)) == []
+
+
+def test_cores_are_those_that_this_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {5})
+    assert cores() == 1
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    assert cores() == 3
