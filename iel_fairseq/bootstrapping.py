@@ -145,6 +145,24 @@ class Bootstrapping:
         """The extractor of the current round; None for the first round, whose extractor is given."""
         return self._extractor(self.number) if self.number > 1 else None
 
+    def resume(self, last: str, number: int) -> None:
+        """Go on with a training.
+
+        Args:
+            last: the checkpoint that it goes on from
+            number: the round that its weights are of; 0: of none
+
+        Raises:
+            IELError: that round is not in the record
+        """
+        number = max(1, number)  # without bootstrapping there was one round, and no record
+        if number > max(1, len(self.record.rounds)):
+            raise IELError(
+                f"{self._file('bootstrapping.json')}: does not know round {number}, which {last} is of; bring the file "
+                f"along, and each extractor.round*.pt, or begin anew in another --save-dir"
+            )
+        self.weights_of = number
+
     def go_on_from_best(self, trainer: Any) -> None:
         """When a round begins, go on from the weights of its extractor, the best so far.
 
@@ -182,7 +200,7 @@ class Bootstrapping:
         self._note(self.number, lambda noted: replace(noted, changed=changed))
 
     def note_validation(self, epoch: int, results: dict[str, Any]) -> None:
-        """Record the validation in *epoch*, which belongs to the current round.
+        """Record the validation in *epoch*, which belongs to the current round; of several in it, the best.
 
         Args:
             epoch: from 1
@@ -195,12 +213,17 @@ class Bootstrapping:
         if metric not in results:
             raise IELError(f"--best-checkpoint-metric {metric}: validation gives {', '.join(results)}; choose of these")
         score, loss = float(results[metric]), float(results["loss"])
-        self._note(
-            self.number,
-            lambda noted: replace(
-                noted, scores={**noted.scores, str(epoch): score}, losses={**noted.losses, str(epoch): loss}
-            ),
-        )
+        better = self.record.better
+
+        def noted(before: Round) -> Round:
+            earlier = before.scores.get(str(epoch))
+            if earlier is not None and better([earlier, score]) == earlier:
+                return before
+            return replace(
+                before, scores={**before.scores, str(epoch): score}, losses={**before.losses, str(epoch): loss}
+            )
+
+        self._note(self.number, noted)
 
     def summary(self, number: int) -> str:
         """One line about round *number*, which has ended."""
@@ -275,10 +298,12 @@ class Bootstrapping:
 
     def _remove_extractors_that_nothing_needs(self, number: int) -> None:
         """Remove those that no checkpoint in the save directory remembers, but not that of round *number*."""
-        removable = set(self._extractors()) - {self._extractor(number)}
+        extractors = set(self._extractors())
+        removable = extractors - {self._extractor(number)}
         if not removable:
             return
-        checkpoints = glob.glob(os.path.join(glob.escape(self._cfg.save_dir), "checkpoint*.pt"))
+        # Averaged ones, of any name, among them.
+        checkpoints = set(glob.glob(os.path.join(glob.escape(self._file("")), "*.pt"))) - extractors
         try:
             remembered = [Enhancement.from_checkpoint(checkpoint) for checkpoint in checkpoints]
         except IELError as error:

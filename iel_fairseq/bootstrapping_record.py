@@ -20,8 +20,8 @@ class Round:
         best: the best validation score of the rounds before; None for the first
         changed: share of the attention words of the training set that are not those of the round before; None when
             that is not known
-        scores: validation score after each of its epochs, as far as it has come; epochs as text, as JSON has them
-        losses: likewise, the validation loss
+        scores: the best validation score in each of its epochs, as far as it has come; epochs as text, as JSON has them
+        losses: the validation loss beside each
     """
 
     number: int

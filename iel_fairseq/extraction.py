@@ -210,9 +210,16 @@ class DatasetExtraction:
         dictionary = self.dataset.tgt_dict
         if self.force_target:
             return batch["target"].masked_fill(batch["target"].eq(dictionary.eos()), dictionary.pad())
+        best = [src_tokens.new_empty(0)] * len(src_tokens)
+        src_lengths = batch["net_input"]["src_lengths"]
+        [readable] = src_lengths.le(model.encoder.max_positions()).nonzero(as_tuple=True)
+        if not len(readable):
+            return torch.stack(best)
         search = SequenceGenerator([model], dictionary, self.beam, max_len_a=MAX_LEN_A, max_len_b=MAX_LEN_B)
+        net_input = {"src_tokens": src_tokens[readable], "src_lengths": src_lengths[readable]}
         try:
-            best = [found[0]["tokens"][:-1] for found in search.generate([model], batch)]
+            for row, found in zip(readable.tolist(), search.generate([model], {"net_input": net_input}), strict=True):
+                best[row] = found[0]["tokens"][:-1]
         except AssertionError:  # how fairseq ends when no probability of a sentence is finite
             extract_attention_words(model, src_tokens, layer=self.layer, heads=self.heads)  # says of which
             raise

@@ -46,6 +46,8 @@ def parse_json(text: str | bytes, kind: type[Kind], unknown: UnknownKeys = "forb
     except ValidationError as error:
         wrong = error.errors(include_url=False)[0]
         place = ".".join(map(str, wrong["loc"]))
+        if wrong["type"] == "unexpected_keyword_argument":
+            raise ValueError(f"{place}: a key that this version of iel_fairseq does not know") from error
         found = "" if wrong["type"] in ("json_invalid", "missing") else f", not {reprlib.repr(wrong['input'])}"
         raise ValueError(f"{place}: {wrong['msg']}{found}" if place else f"{wrong['msg']}{found}") from error
 

@@ -155,6 +155,35 @@ def test_scores_are_recorded_with_their_round_and_summed_up(tmp_path, best):
     )
 
 
+@pytest.mark.parametrize("maximize", [True, False])
+def test_of_several_validations_in_an_epoch_the_best_is_recorded(tmp_path, maximize):
+    plan = bootstrapping(tmp_path, epoch_patience=1)
+    plan._cfg.maximize_best_checkpoint_metric = maximize
+    plan.enter(1, "base.pt")
+    for score, loss in ((20.0, 4.0), (30.0, 3.0), (20.0, 2.0), (30.0, 1.0)):
+        plan.note_validation(1, {"bleu": score, "loss": loss})
+    [only] = plan.record.rounds
+    assert (only.scores, only.losses) == (({"1": 30.0}, {"1": 3.0}) if maximize else ({"1": 20.0}, {"1": 4.0}))
+
+
+def test_a_round_that_is_not_recorded_cannot_be_resumed(tmp_path, best):
+    """Its checkpoint alone was brought from another machine."""
+    plan = bootstrapping(tmp_path)
+    for number in (0, 1):  # of a training on plain sources, or on attention words without bootstrapping
+        plan.resume("last.pt", number)
+        assert plan.weights_of == 1
+    for begun in ((), (1,)):
+        for epoch in begun:
+            plan.enter(epoch, "base.pt")
+        with pytest.raises(IELError, match=r"bootstrapping.json: does not know round 2, which last.pt is of; bring"):
+            plan.resume("last.pt", 2)
+    best(20.0)
+    plan.enter(3, "base.pt")
+    again = bootstrapping(tmp_path)
+    again.resume("last.pt", 2)
+    assert again.weights_of == 2
+
+
 def test_a_training_from_the_start_forgets_an_earlier_one(tmp_path, best):
     plan = bootstrapping(tmp_path)
     plan.enter(1, "base.pt")
@@ -175,6 +204,8 @@ def test_an_extractor_that_a_checkpoint_needs_is_known_by_its_name(tmp_path, bes
     plan.enter(3, "base.pt")
     best(30.0, f"{before or tmp_path}/extractor.round2.pt")
     plan.enter(5, "base.pt")
+    (tmp_path / "checkpoint_best.pt").rename(tmp_path / "averaged.pt")
+    best(40.0)
     plan.enter(7, "base.pt")
     assert sorted(path.name for path in tmp_path.glob("extractor.*")) == ["extractor.round2.pt", "extractor.round4.pt"]
     again = bootstrapping(tmp_path, rounds=4)  # there is no checkpoint_last.pt

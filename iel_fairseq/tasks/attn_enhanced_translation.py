@@ -7,10 +7,12 @@ from typing import Any
 
 import torch
 from fairseq import utils
+from fairseq.dataclass.configs import FairseqConfig
 from fairseq.logging import metrics
 from fairseq.models import BaseFairseqModel
 from fairseq.models.lstm import LSTMEncoder
 from fairseq.tasks import register_task
+from omegaconf import OmegaConf
 
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
@@ -57,12 +59,12 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         self._decoding = False  # from a checkpoint, as opposed to training
         self._options_of_checkpoint = False  # and not of a command
         self._extractor: Extractor | None = None
-        self._bootstrapping = Bootstrapping.planned(cfg)
+        self._bootstrapping: Bootstrapping | None = None
         self._round_of_extractor = 0  # the first one's
-        self._extractor_before: str | None = None  # SHA-256 of the last round's, which another process has ended
+        self._extractor_before: str | None = None  # SHA-256 of the last round's, if it ended in an earlier process
         self._has_begun = False  # an epoch, in this process
         self._validated: int | None = None  # the epoch, until its first result is there
-        self._combined: dict[str, bool] = {}  # of each split, whether it was loaded with those of more numbers
+        self._combined: dict[str, bool] = {}  # of each split, whether with valid1, valid2, ...
 
     @classmethod
     def setup_task(cls, cfg: AttnEnhancedTranslationConfig, **kwargs):
@@ -80,6 +82,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         check_data_folder(first_folder(cfg.data), (cfg.source_lang, cfg.target_lang))
         task = super().setup_task(cfg, **kwargs)
         task._options_of_checkpoint = kwargs.get("from_checkpoint", False)
+        if not task._options_of_checkpoint:
+            task._bootstrapping = Bootstrapping.planned(cfg)
         return task
 
     @classmethod
@@ -89,20 +93,10 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         Raises:
             IELError: as :meth:`setup_task`
         """
-        return cls.setup_task(
-            AttnEnhancedTranslationConfig(
-                data=data,
-                source_lang=source_lang,
-                target_lang=target_lang,
-                # What other groups of fairseq's options own, at their defaults.
-                finetune_from_model=None,
-                dataset_impl=None,
-                max_tokens=None,
-                max_tokens_valid=None,
-                required_seq_len_multiple=1,
-                train_subset="train",
-            )
-        )
+        options = OmegaConf.structured(FairseqConfig)  # those of other groups, which the task's refer to
+        own = AttnEnhancedTranslationConfig(data=data, source_lang=source_lang, target_lang=target_lang)
+        options.task = OmegaConf.structured(own)
+        return cls.setup_task(options.task)
 
     @classmethod
     def load_dictionary(cls, filename):
@@ -208,6 +202,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             attn_heads=None if self.cfg.attn_heads is None else tuple(self.cfg.attn_heads),
             attn_noise=self.cfg.attn_noise or 0.0,
             attn_noise_seed=self.cfg.seed,
+            attn_dropout=self.cfg.attn_dropout,
             round=self._round_of_extractor + number,
         )
         self._take_up()
@@ -224,7 +219,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             return
         began = Enhancement.from_checkpoint(last)
         if self._bootstrapping is not None:
-            self._bootstrapping.weights_of = max(1, began.round - self._round_of_extractor)
+            self._bootstrapping.resume(last, began.round - self._round_of_extractor)
         ended = began.round == self.enhancement.round - 1
         self._extractor_before = began.extractor_sha256 if ended else None
         same_round = self._bootstrapping is None or began.round == self.enhancement.round

@@ -106,7 +106,7 @@ def test_the_hub_reads_with_the_extractor_of_the_round_and_begins_none(undisturb
     task.load_dataset("train")
     assert not isinstance(task.dataset("train"), AttnEnhancedDataset)
     assert (folder / "bootstrapping.json").stat().st_mtime_ns == written
-    other = {"data": str(data), "attn_model": str(folder / "checkpoint_best.pt")}
+    other = {"data": str(data), "attn_model": str(folder / "checkpoint_best.pt"), "best_checkpoint_metric": "bleu"}
     _, _, task = checkpoint_utils.load_model_ensemble_and_task([str(folder / "checkpoint_last.pt")], other)
     assert task.extractor().path == str(folder / "checkpoint_best.pt")
 
@@ -148,6 +148,16 @@ def test_the_same_command_again_changes_nothing(undisturbed, data, trained):
     after = record(folder), torch.load(folder / "checkpoint_last.pt")["model"]
     assert before[0] == after[0]
     assert all(torch.equal(before[1][name], after[1][name]) for name in before[1])
+
+
+def test_checkpoints_that_were_brought_without_their_record_are_one_line(undisturbed, data, trained, tmp_path):
+    for name in ("checkpoint_last.pt", "checkpoint_best.pt"):
+        (tmp_path / name).symlink_to(undisturbed[0] / name)
+    words = options(trained("transformer", "baseline")[0], undisturbed[0].parent / "stores")
+    log = train(data, tmp_path, *words, fails=True)
+    assert "bootstrapping.json: does not know round 3, which" in log.splitlines()[-1]
+    assert "Traceback" not in log
+    assert not (tmp_path / "bootstrapping.json").exists()
 
 
 @pytest.mark.parametrize("killed_at", ["round 1 of 3", pytest.param("begin training epoch 4", marks=pytest.mark.slow)])

@@ -86,6 +86,29 @@ def test_hypotheses_that_are_not_greedy_can_be_read(data, baseline, tmp_path):
     assert not (tmp_path / "store").exists()  # no store holds what is not Algorithm 1's
 
 
+@pytest.mark.parametrize("limit", [7, 1])
+def test_a_beam_leaves_out_what_the_extractor_cannot_read_as_greedy_does(data, baseline, tmp_path, limit):
+    """Its positions, which are learned here, are no more than *limit*; others are in the same batches."""
+    state = torch.load(baseline)
+    encoder = state["cfg"]["model"]
+    encoder.encoder_learned_pos, encoder.max_source_positions = True, limit
+    size = state["model"]["encoder.embed_positions.weight"] = torch.randn(limit + 2, 32)
+    assert size.shape[1] == encoder.encoder_embed_dim
+    model = tmp_path / "model" / "short.pt"
+    model.parent.mkdir()
+    torch.save(state, model)
+    greedy, beam = (
+        [json.loads(line) for line in printed(data, model, tmp_path, "jsonl", *options)]
+        for options in ((), ("--beam", 2))
+    )
+    lengths = [len(record["source"]) + 1 for record in greedy]
+    for records in (greedy, beam):
+        read = [bool(record["positions"]) for record in records]
+        assert not any(found for found, length in zip(read, lengths, strict=True) if length > limit)
+        assert sum(read) > 10 or limit == 1
+    assert max(lengths) > limit
+
+
 @pytest.fixture
 def in_pieces(data, baseline, tmp_path):
     """Data folder and extractor whose adjectives are first pieces of words in the source, nouns in the target."""

@@ -58,6 +58,11 @@ def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_pat
             ("--attn-model", "BASELINE", "--attn-noise", 0.5),
             "{extractor}, 50% of them random, seed 1, attention ",
         ),
+        (
+            "words",
+            ("--attn-model", "BASELINE", "--attn-dropout", 0.3),
+            "{extractor}, 30% of the sentences without, attention ",
+        ),
         ("baseline", ("--finetune-from-model", "BASELINE"), "the plain source, not with attention words of "),
     ],
 )
