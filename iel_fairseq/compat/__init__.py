@@ -1,0 +1,27 @@
+"""fairseq 0.12 on today's torch: every patch with its reason.
+
+Nothing here changes what fairseq computes, but where it computes wrongly: ``--diverse-beam-groups``, and the batches of
+a training that was started again.
+"""
+
+from __future__ import annotations
+
+from iel_fairseq.compat import checkpoints, decoding, process, ranks, training
+
+
+def apply() -> None:
+    process.hide_broken_torchaudio()
+    checkpoints.let_safe_loader_read_fairseq()
+    checkpoints.explain_unreadable_checkpoints()
+    checkpoints.explain_unusable_checkpoints()
+    checkpoints.run_no_settings()
+    checkpoints.write_checkpoints_whole()
+    ranks.let_ranks_share_a_checkpoint()
+    ranks.let_ranks_connect_when_they_begin()
+    ranks.let_ranks_without_gpu_gather()
+    training.tell_tasks_that_a_round_begins()
+    training.let_a_restart_make_the_same_batches()
+    decoding.let_diverse_beams_decode_any_batch()
+    training.let_bf16_do_without_a_tpu()
+    training.look_for_more_validation_sets_in_folders_only()
+    process.print_our_errors_as_one_line()

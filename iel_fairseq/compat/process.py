@@ -1,0 +1,53 @@
+"""What is imported, and what an uncaught error prints."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import TracebackType
+
+from iel_fairseq.errors import IELError, of_another_rank
+from iel_fairseq.files import discard_standard_output, no_room, not_written
+
+
+def hide_broken_torchaudio() -> None:
+    """Make a torchaudio that cannot be imported look as if it were not installed.
+
+    fairseq depends on torchaudio, whose wheels are linked against CUDA. Beside a CPU build of torch they raise
+    ``OSError`` on import, and transformers, which looks for an installed torchaudio and imports it, fails with
+    it. Translation and text classification need no torchaudio.
+    """
+    try:
+        importlib.import_module("torchaudio")
+    except ImportError:
+        pass  # absent: nothing to hide
+    except OSError:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
+            del sys.modules[name]
+        sys.modules["torchaudio"] = None  # type: ignore[assignment]  # what import reads as "not found"
+
+
+def print_our_errors_as_one_line() -> None:
+    """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user.
+
+    Likewise what a rank of a distributed training meets when another one has ended, which is no fault of its own, and
+    a full disk wherever fairseq meets it.
+    """
+    previous = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if of_another_rank(error):
+            error = IELError(
+                f"another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go "
+                f"on from the last checkpoint ({str(error).partition(chr(10))[0]})"
+            )
+        if isinstance(error, OSError) and no_room(error):
+            if error.filename is None:
+                discard_standard_output()  # it would raise again when the interpreter closes it, perhaps
+            error = not_written("the output", error)
+        if isinstance(error, IELError):
+            print(f"iel_fairseq: error: {error}", file=sys.stderr)
+        else:
+            previous(kind, error, traceback)
+
+    sys.excepthook = hook

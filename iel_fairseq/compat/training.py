@@ -1,0 +1,78 @@
+"""The loop of a training."""
+
+from __future__ import annotations
+
+import functools
+import os
+
+
+def tell_tasks_that_a_round_begins() -> None:
+    """Call a task's ``begin_round(trainer)``, where it has one, at the beginning of each epoch.
+
+    A round of bootstrapping goes on from the best checkpoint, as a restart does. That is the trainer's work, which
+    knows its task but is not known to it.
+    """
+    from fairseq.trainer import Trainer
+
+    begin = Trainer.begin_epoch
+
+    @functools.wraps(begin)
+    def begin_epoch(trainer, epoch):
+        if hasattr(trainer.task, "begin_round"):
+            trainer.task.begin_round(trainer)
+        begin(trainer, epoch)
+
+    Trainer.begin_epoch = begin_epoch
+
+
+def let_a_restart_make_the_same_batches() -> None:
+    """Make the batches of a training that goes on those of one that nobody interrupted.
+
+    fairseq makes them once, from a seed with the epoch in it, and keeps them for all epochs: those of the first epoch,
+    but in a training that was started again in epoch 5 those of the fifth, with other sentences together.
+    """
+    from fairseq.tasks import FairseqTask
+
+    get = FairseqTask.get_batch_iterator
+
+    @functools.wraps(get)
+    def get_batch_iterator(task, dataset, *args, epoch=1, **kwargs):
+        anew = kwargs.get("disable_iterator_cache") or kwargs.get("update_epoch_batch_itr")
+        if anew or not task.can_reuse_epoch_itr(dataset):
+            return get(task, dataset, *args, epoch=epoch, **kwargs)
+        kept = dataset in task.dataset_to_epoch_iter
+        iterator = get(task, dataset, *args, epoch=1, **kwargs)
+        if not kept:
+            iterator.epoch = epoch
+            dataset.set_epoch(epoch)
+        return iterator
+
+    FairseqTask.get_batch_iterator = get_batch_iterator
+
+
+def let_bf16_do_without_a_tpu() -> None:
+    """Let ``--bf16`` train on a GPU or a CPU.
+
+    fairseq takes it for ``--tpu`` as well, which ends with an ``AttributeError`` where torch_xla is not installed.
+    """
+    from fairseq import options, utils
+
+    parse = options.parse_args_and_arch
+
+    @functools.wraps(parse)
+    def parse_args_and_arch(*args, **kwargs):
+        parsed = parse(*args, **kwargs)
+        namespace = parsed[0] if isinstance(parsed, tuple) else parsed
+        if getattr(namespace, "bf16", False) and utils.xm is None:  # some commands parse only what was given
+            namespace.tpu = False
+        return parsed
+
+    options.parse_args_and_arch = parse_args_and_arch
+
+
+def look_for_more_validation_sets_in_folders_only() -> None:
+    """fairseq lists the data folder, which may be missing, as the task says by itself, or be a name on the hub."""
+    from fairseq.data import data_utils
+
+    find = data_utils._find_extra_valid_paths
+    data_utils._find_extra_valid_paths = lambda path: find(path) if os.path.isdir(path.split(":")[0]) else set()
