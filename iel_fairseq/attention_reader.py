@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fairseq import checkpoint_utils
@@ -15,7 +16,7 @@ from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.remembered_extractor import RememberedExtractor
-from iel_fairseq.source_tokens import check_sentences, source_tokens, symbols_of
+from iel_fairseq.source_tokens import listed, source_tokens, symbols_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
@@ -44,7 +45,9 @@ class AttentionReader:
     cpu: bool = False
 
     @classmethod
-    def from_pretrained(cls, path: str, data: str | None = None, *, cpu: bool = False) -> AttentionReader:
+    def from_pretrained(
+        cls, path: str | os.PathLike[str], data: str | os.PathLike[str] | None = None, *, cpu: bool = False
+    ) -> AttentionReader:
         """Load a checkpoint; or, where it was trained on attention words, the extractor that reads for it.
 
         Args:
@@ -55,6 +58,7 @@ class AttentionReader:
         Raises:
             IELError: missing, damaged or hostile file; no data folder, or another one's; no readable attention
         """
+        path, data = os.fspath(path), None if data is None else os.fspath(data)
         state = checkpoint_utils.load_checkpoint_to_cpu(path)
         with in_one_line(path, "no translation model, or a damaged one"):
             trained = Enhancement.from_task_state(state["task_state"])
@@ -71,7 +75,7 @@ class AttentionReader:
             remembered.check_same(reads_for_it, extractor.sha256)
         return cls(extractor, task, text_of(folder), trained.attn_layer, trained.attn_heads, cpu)
 
-    def read(self, sentences: Sequence[str]) -> list[Reading]:
+    def read(self, sentences: Iterable[str]) -> list[Reading]:
         """What the model looks at while it translates each sentence greedily, with the whole attention.
 
         The results are in the order of *sentences*; one without words has an empty reading.
@@ -82,7 +86,7 @@ class AttentionReader:
         Raises:
             IELError: no list of texts; a sentence is longer than the model can read
         """
-        check_sentences(sentences)
+        sentences = listed(sentences)
         dictionary = self.task.source_dictionary
         longest = self.extractor.model.encoder.max_positions()
         tokens = source_tokens(sentences, self.text, dictionary, longest)

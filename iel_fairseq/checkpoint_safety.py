@@ -86,7 +86,8 @@ def what_is_wrong(error: Exception) -> str:
     """What reading a checkpoint has raised, in words."""
     if carried := re.search(r"GLOBAL ([\w.]+)|but got <class '([\w.]+)'>", str(error)):
         return f"refused: it carries {carried[1] or carried[2]}, which is no weight or setting; nothing in it was run"
-    return f"not a readable fairseq checkpoint, perhaps cut short ({type(error).__name__})"
+    what = f"it lacks {error}" if isinstance(error, KeyError) else type(error).__name__
+    return f"not a readable fairseq checkpoint, perhaps cut short ({what})"
 
 
 @contextmanager
@@ -108,8 +109,10 @@ def in_one_line(path: str, what: str) -> Iterator[None]:
             raise  # no fault of the file
         # fairseq hides why weights do not fit behind an Exception
         cause = error.__context__ if type(error) is Exception and error.__context__ else error
-        line = next((line for line in str(cause).splitlines() if line.strip()), "")
-        raise IELError(f"{path}: {what} ({type(cause).__name__}: {line.strip()})") from error
+        lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+        # torch names what does not fit under its headline.
+        line = next((line for line in lines if line.startswith("size mismatch")), lines[0] if lines else "")
+        raise IELError(f"{path}: {what} ({type(cause).__name__}: {line})") from error
 
 
 def value_of(text: Any) -> Any:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from fairseq.data import Dictionary
+from fairseq.tasks.translation import TranslationConfig
+
 from iel_fairseq.checkpoint_safety import in_one_line, task_state_of
 from iel_fairseq.config import AttnEnhancedTranslationConfig
+from iel_fairseq.data_folder import first_folder
+from iel_fairseq.dictionaries import dictionary_fingerprint
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import checked
 from iel_fairseq.noise import Noise
@@ -57,6 +63,17 @@ class Enhancement:
     target_lang: str | None = None
     source_dictionary: str | None = None
     target_dictionary: str | None = None
+
+    @classmethod
+    def of_data(cls, cfg: TranslationConfig, source: Dictionary, target: Dictionary) -> Enhancement:
+        """What a translation task knows of its data; the source stays plain."""
+        return cls(
+            data=os.path.abspath(first_folder(cfg.data)),
+            source_lang=cfg.source_lang,
+            target_lang=cfg.target_lang,
+            source_dictionary=dictionary_fingerprint(source),
+            target_dictionary=dictionary_fingerprint(target),
+        )
 
     def languages(self, source_lang: str | None, target_lang: str | None) -> tuple[str | None, str | None]:
         """Those of the training, whose options say these; None where fairseq found them in its data folder."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,6 +23,8 @@ from iel_fairseq.dictionaries import dictionary_fingerprint, first_difference, r
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.remembered_extractor import checkpoint_sha256
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,9 @@ def load_extractor(
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     cfg = state["cfg"]
     with in_one_line(path, "no extractor can be made of its settings"):
-        enhancement = _with_languages(Enhancement.from_task_state(state["task_state"]), cfg, task)
+        enhancement = _with_data(Enhancement.from_task_state(state["task_state"]), cfg, task)
         _check_languages(path, task, enhancement)
-        _check_dictionaries(path, cfg, task, state["model"], enhancement)
+        _check_dictionaries(path, task, state["model"], enhancement)
         with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
             model = models.build_model(cfg.model, task, from_checkpoint=True)
         try:
@@ -87,30 +90,31 @@ def _check_languages(path: str, task: FairseqTask, enhancement: Enhancement) -> 
         )
 
 
-def _with_languages(enhancement: Enhancement, cfg: DictConfig, task: FairseqTask) -> Enhancement:
-    """With the languages of a training: as its options say, it remembers, or its data folder, where fairseq found them.
+def _with_data(enhancement: Enhancement, cfg: DictConfig, task: FairseqTask) -> Enhancement:
+    """With data folder and languages of a training: as it remembers or its options say.
 
-    None where they are not known: a relative path may lead to another folder now, and a folder may hold several pairs.
+    The languages may be those of the folder, where fairseq found them. None where they are not known: a relative path
+    may lead to another folder now, and a folder may hold several pairs.
     """
     languages = enhancement.languages(cfg.task.get("source_lang"), cfg.task.get("target_lang"))
-    folder = first_folder(cfg.task.get("data"))
-    if None in languages and os.path.isdir(folder) and (os.path.isabs(folder) or folder == task.cfg.data):
+    folder = enhancement.data or first_folder(cfg.task.get("data"))
+    ours = os.path.realpath(first_folder(task.cfg.data))
+    known = os.path.isdir(folder) and (os.path.isabs(folder) or os.path.realpath(folder) == ours)
+    if None in languages and known:
         pairs = language_pairs(folder)
         languages = pairs.pop() if len(pairs) == 1 else (None, None)
-    return replace(enhancement, source_lang=languages[0], target_lang=languages[1])
+    return replace(enhancement, data=folder if known else None, source_lang=languages[0], target_lang=languages[1])
 
 
-def _check_dictionaries(
-    path: str, cfg: DictConfig, task: FairseqTask, weights: dict[str, Any], enhancement: Enhancement
-) -> None:
+def _check_dictionaries(path: str, task: FairseqTask, weights: dict[str, Any], enhancement: Enhancement) -> None:
     """Compare what the checkpoint lets us know of its dictionaries with the data's.
 
     It holds none: sizes are in the weights, entries in its own data folder, when that is still there, and a
-    fingerprint in checkpoints that our task wrote.
+    fingerprint in checkpoints that were trained with ``--user-dir iel_fairseq``.
     """
     for side, half in (("source", "encoder"), ("target", "decoder")):
         ours: Dictionary = getattr(task, f"{side}_dictionary")
-        file = os.path.join(first_folder(cfg.task.get("data")), f"dict.{getattr(enhancement, f'{side}_lang')}.txt")
+        file = os.path.join(enhancement.data or "", f"dict.{getattr(enhancement, f'{side}_lang')}.txt")
         difference = first_difference(read_dictionary(file), ours) if os.path.isfile(file) else None
         embedding = weights.get(f"{half}.embed_tokens.weight")
         fingerprint = getattr(enhancement, f"{side}_dictionary")
@@ -122,6 +126,11 @@ def _check_dictionaries(
             difference = None  # whatever has become of its data folder since
         elif fingerprint is not None:
             difference = difference or "their fingerprints differ"
+        elif not os.path.isfile(file):
+            logger.warning(
+                f"{path}: whether its {side} dictionary is the data's, its size alone says: it was trained without "
+                f"--user-dir iel_fairseq, and its data folder is not known"
+            )
         if difference:
             raise IELError(
                 f"{path}: the extractor's {side} dictionary is not the data's: {difference}; "

@@ -27,15 +27,20 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
     """A file that is written under a temporary name, and gets its own when it is whole.
 
     Args:
-        path: its name
+        path: its name; what is there and no file, such as a pipe or ``/dev/null``, is written to as it is
         mode: ``w``, text in UTF-8, or ``wb``
 
     Raises:
         OSError: it cannot be written, and ``filename`` is *path*; or what is done meanwhile raises it
     """
+    encoding = None if "b" in mode else "utf-8"
+    if os.path.exists(path) and not os.path.isfile(path):
+        with open(path, mode, encoding=encoding) as file:  # or says that it is a folder
+            yield file
+        return
     temporary = f"{path}.part"
     try:
-        with open(temporary, mode, encoding=None if "b" in mode else "utf-8") as file:
+        with open(temporary, mode, encoding=encoding) as file:
             yield file
         os.replace(temporary, path)
     except BaseException as error:
@@ -53,9 +58,10 @@ def no_room(error: OSError) -> bool:
 
 def not_written(path: str, error: OSError) -> IELError:
     """What a user is told when *path*, or a file that *error* names, cannot be written."""
-    return IELError(
-        f"{error.filename or path}: cannot be written ({error.strerror}); free space there, or name another place"
-    )
+    name = error.filename or path
+    if no_room(error) or error.errno == errno.EFBIG:
+        return IELError(f"{name}: cannot be written ({error.strerror}); free space there, or name another place")
+    return IELError(f"{name}: cannot be written ({error.strerror}); name another place")
 
 
 def discard_standard_output() -> None:

@@ -109,7 +109,10 @@ class Reading:
         return " ".join(f"{position - 1}-{j}" for j, places in enumerate(self.positions) for position in places)
 
     def joined(self) -> Reading:
-        """The same in whole words, BPE's ``@@`` undone: source pieces add up, those of the hypothesis are averaged."""
+        """The same in whole words: source pieces add up, those of the hypothesis are averaged.
+
+        Pieces are subword-nmt's, with ``@@`` where a word goes on, or SentencePiece's, with ``▁`` where one begins.
+        """
         columns, rows = _words(self.source), _words(self.hypothesis)
         word_at = {piece: number for number, word in enumerate(columns, start=1) for piece in word}
         positions = [
@@ -156,8 +159,11 @@ def readings_of_batch(
 def _words(pieces: Sequence[str]) -> list[list[int]]:
     """Which pieces make up each word."""
     words: list[list[int]] = []
+    marked_where_they_begin = any(piece.startswith("▁") for piece in pieces)
     goes_on = False
     for index, piece in enumerate(pieces):
+        if marked_where_they_begin:
+            goes_on = index > 0 and not piece.startswith("▁")
         if goes_on:
             words[-1].append(index)
         else:
@@ -167,7 +173,7 @@ def _words(pieces: Sequence[str]) -> list[list[int]]:
 
 
 def _joined(pieces: Sequence[str], word: Sequence[int]) -> str:
-    return "".join(pieces[index].removesuffix("@@") for index in word)
+    return "".join(pieces[index].removesuffix("@@") for index in word).removeprefix("▁")
 
 
 def read_readings(path: str | os.PathLike[str]) -> list[Reading]:

@@ -40,8 +40,13 @@ class RememberedExtractor:
                 f"say with {self.option} where it is now (SHA-256 {self.sha256})"
             )
 
-    def check_same(self, path: str, sha256: str) -> None:
+    def check_same(self, path: str, sha256: str, asked_for: bool = False) -> None:
         """When the extractor at *path*, whose file has *sha256*, is loaded. One that the option names may be another.
+
+        Args:
+            path: of the extractor
+            sha256: of its file
+            asked_for: the option names it
 
         Raises:
             IELError: the file that is remembered is another one now
@@ -49,7 +54,7 @@ class RememberedExtractor:
         if self.sha256 in (None, sha256):
             return
         other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {self.sha256})"
-        if os.path.abspath(path) == self.path:
+        if not asked_for:
             raise IELError(f"{other}; restore that file, or name another one with {self.option}")
         logger.warning(f"{other}; used because {self.option} asks for it")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from fairseq.data import Dictionary
@@ -24,16 +24,19 @@ class TooLongError(IELError):
         self.index = index
 
 
-def check_sentences(sentences: Sequence[str]) -> None:
-    """
+def listed(sentences: Iterable[str]) -> list[str]:
+    """Sentences that can be gone through once at least, as a list.
+
     Raises:
         IELError: they are no texts, or one text, which would be taken for a sentence a letter
     """
     if isinstance(sentences, str):
         raise IELError(f"{sentences[:40]!r}: one text, where a list of sentences is wanted; put it in brackets")
-    for sentence in sentences:
+    found = list(sentences)
+    for sentence in found:
         if not isinstance(sentence, str):
             raise IELError(f"{sentence!r}: no text, where a list of sentences is wanted")
+    return found
 
 
 def source_tokens(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,7 +25,7 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import extraction_device, extraction_dtype
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
-from iel_fairseq.source_tokens import check_sentences, source_tokens, symbols_of
+from iel_fairseq.source_tokens import listed, source_tokens, symbols_of
 from iel_fairseq.two_passes import FirstPass
 
 MAX_TOKENS = 4000
@@ -88,10 +89,10 @@ class AttnEnhancedTranslator:
     @classmethod
     def from_pretrained(
         cls,
-        path: str,
-        data: str | None = None,
+        path: str | os.PathLike[str],
+        data: str | os.PathLike[str] | None = None,
         *,
-        attn_model: str | None = None,
+        attn_model: str | os.PathLike[str] | None = None,
         cpu: bool = False,
         fp16: bool = False,
         bf16: bool = False,
@@ -109,7 +110,8 @@ class AttnEnhancedTranslator:
         Raises:
             IELError: missing, damaged or hostile file; a model without extractor; no data folder, or another one's
         """
-        asked = {"attn_model": attn_model, "attn_noise": None, "cpu": cpu}
+        path, data = os.fspath(path), None if data is None else os.fspath(data)
+        asked = {"attn_model": None if attn_model is None else os.fspath(attn_model), "attn_noise": None, "cpu": cpu}
         state = checkpoint_utils.load_checkpoint_to_cpu(path, asked)
         with in_one_line(path, "damaged"):
             remembered = Enhancement.from_task_state(state["task_state"])
@@ -118,7 +120,7 @@ class AttnEnhancedTranslator:
             options = state["cfg"].task
             options.data = folder = data_folder_of(state, data, remembered.data)
             options.source_lang, options.target_lang = remembered.languages(options.source_lang, options.target_lang)
-            task = tasks.setup_task(options)  # the caller's, not the checkpoint's
+            task = tasks.setup_task(options)  # whose --attn-model is asked for now
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
         device, dtype = extraction_device(cpu), extraction_dtype(fp16, bf16)
         model.to(device, dtype).eval()
@@ -132,7 +134,7 @@ class AttnEnhancedTranslator:
         """Whether the data folder says how raw text becomes tokens; otherwise sentences are tokens."""
         return isinstance(self._text, RawText)
 
-    def check(self, sentences: Sequence[str]) -> None:
+    def check(self, sentences: Iterable[str]) -> None:
         """Raise now what :meth:`translate` would raise.
 
         Args:
@@ -142,12 +144,11 @@ class AttnEnhancedTranslator:
             IELError: no list of texts
             TooLongError: a sentence is longer than the models can read
         """
-        check_sentences(sentences)
-        self._tokens(sentences)
+        self._tokens(listed(sentences))
 
     @torch.no_grad()
     def translate(
-        self, sentences: Sequence[str], beam: int = 5, *, all_weights: bool = False
+        self, sentences: Iterable[str], beam: int = 5, *, all_weights: bool = False
     ) -> list[AttnEnhancedTranslation]:
         """Translate in two passes. The results are in the order of *sentences*; one without words stays empty.
 
@@ -160,7 +161,7 @@ class AttnEnhancedTranslator:
             IELError: no list of texts, or no such beam
             TooLongError: a sentence is longer than the models can read
         """
-        check_sentences(sentences)
+        sentences = listed(sentences)
         generator = self._generator(self._model, beam)
         found = [AttnEnhancedTranslation(sentence, "", 0.0, "", Reading([], [], [])) for sentence in sentences]
         for indices, sample in self._batches(sentences):
@@ -179,7 +180,7 @@ class AttnEnhancedTranslator:
         return found
 
     @torch.no_grad()
-    def translate_plain(self, sentences: Sequence[str], beam: int = 5) -> list[str]:
+    def translate_plain(self, sentences: Iterable[str], beam: int = 5) -> list[str]:
         """Translate in one pass with the extractor: what the baseline makes of the plain sources.
 
         Args:
@@ -189,7 +190,7 @@ class AttnEnhancedTranslator:
         Raises:
             IELError: no list of texts; a sentence is longer than the extractor can read
         """
-        check_sentences(sentences)
+        sentences = listed(sentences)
         extractor = self._task.reader(self._model)
         generator = self._generator(extractor, beam)
         found = [""] * len(sentences)
@@ -199,8 +200,8 @@ class AttnEnhancedTranslator:
         return found
 
     def _generator(self, model: BaseFairseqModel, beam: int) -> SequenceGenerator:
-        if beam < 1:
-            raise IELError(f"beam {beam}: it is at least 1")
+        if not isinstance(beam, int) or beam < 1:
+            raise IELError(f"beam {beam}: it is a whole number, at least 1")
         options = copy.deepcopy(self._generation)
         with open_dict(options):
             options.beam = beam

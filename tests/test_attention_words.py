@@ -10,6 +10,7 @@ import torch
 from tiny_models import EOS, PAD, UNK, batch, make_fconv, make_lstm, make_transformer
 
 from iel_fairseq.attention_words import (
+    _Generation,
     check_extractor,
     extract_attention_words,
     extract_from_batches,
@@ -186,10 +187,15 @@ def test_sentence_without_words_generates_nothing():
 
 @pytest.mark.parametrize("make", [make_fconv, lambda **options: make_transformer(encoder_learned_pos=True, **options)])
 def test_sentence_beyond_the_models_limit_generates_nothing(make):
-    model = make(max_positions=6)
-    words = extract_attention_words(model, batch([4] * 9, [5] * 6, [6] * 5), max_len_a=0, max_len_b=3)
+    model = make(max_positions=8)
+    if make is make_fconv:
+        model.decoder.fc3.bias.data[7] = 10  # untrained it ends everything at once
+    limit = model.encoder.max_positions()  # with </s>; a ConvS2S counts positions from 2
+    longest = [6] * (limit - 1)
+    words = extract_attention_words(model, batch([4] * 9, [5] * limit, longest), max_len_a=0, max_len_b=3)
     assert words.lengths[:2].tolist() == [0, 0]
-    alone = extract_attention_words(model, batch([6] * 5), max_len_a=0, max_len_b=3)
+    assert words.lengths[2] > 0
+    alone = extract_attention_words(model, batch(longest), max_len_a=0, max_len_b=3)
     assert unpack(words, 2) == unpack(alone, 0)
 
 
@@ -307,3 +313,48 @@ def test_gpu_equals_cpu(model):
     model.cpu()
     assert torch.equal(expected.positions, words.positions.cpu())
     assert torch.equal(expected.hypotheses, words.hypotheses.cpu())
+
+
+def test_each_of_many_ends_at_its_own_limit():
+    """Also when too few have ended for the batch to be closed up."""
+    texts = [[4] * length for length in range(40, 0, -1)]
+    words = extract_attention_words(make_transformer(seed=3), batch(*texts), max_len_a=1, max_len_b=0)
+    assert words.lengths.tolist() == list(range(40, 0, -1))
+
+
+@pytest.mark.parametrize("make", [make_transformer, make_fconv])
+def test_a_longer_batch_may_follow_a_shorter_one(make):
+    model = make(seed=3)
+    sources = [batch([4]), batch([5] * 9)]
+    found = dict(extract_from_batches(model, sources, max_len_a=1, max_len_b=4))
+    for number, source in enumerate(sources):
+        alone = extract_attention_words(model, source, max_len_a=1, max_len_b=4)
+        assert torch.equal(found[number].positions, alone.positions)
+
+
+@pytest.mark.parametrize("look_every", [2, 8, 100])
+@pytest.mark.parametrize(("make", "seed"), [(make_transformer, 8), (make_transformer, 1), (make_fconv, 1)])
+def test_who_has_ended_may_be_asked_seldom(make, seed, look_every, monkeypatch):
+    """As on a GPU, where asking makes the host wait."""
+    model, source = make(seed=seed), batch(*sentences(40))
+    expected = extract_attention_words(model, source, max_len_a=1, max_len_b=5)
+    begin = _Generation.__init__
+
+    def asked_seldom(generation, *args):
+        begin(generation, *args)
+        generation._look_every = look_every
+
+    monkeypatch.setattr(_Generation, "__init__", asked_seldom)
+    several = [source, batch(*sentences(7, seed=7)), source]
+    found = dict(extract_from_batches(model, several, at_once=10**6, max_len_a=1, max_len_b=5))
+    for words in (extract_attention_words(model, source, max_len_a=1, max_len_b=5), found[0], found[2]):
+        assert torch.equal(words.hypotheses, expected.hypotheses)
+        assert torch.equal(words.positions, expected.positions)
+        assert torch.allclose(words.scores, expected.scores, atol=1e-5)
+
+
+def test_a_given_hypothesis_may_be_as_long_as_the_decoder_can_read():
+    model = make_transformer(max_positions=8)
+    for length, found in ((8, 8), (9, 0)):
+        hypotheses = torch.full((1, length), 7)
+        assert read_attention_words(model, batch([4, 5]), hypotheses).lengths.tolist() == [found]

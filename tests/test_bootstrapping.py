@@ -25,14 +25,14 @@ def positions(*rows: list[int]) -> ListDataset:
 
 def bootstrapping(save_dir, **options) -> Bootstrapping:
     defaults = {"rounds": 3, "epochs": 2, "epoch_patience": 0, "patience": 0, "restart": False}
-    values = {f"bootstrap_{name}": value for name, value in {**defaults, **options}.items()}
+    values = {f"bootstrap_{name}": options.pop(name, default) for name, default in defaults.items()}
     others = {
         **{"best_checkpoint_metric": "bleu", "maximize_best_checkpoint_metric": True, "eval_bleu": True},
         **{"no_save": False, "save_interval": 1, "save_interval_updates": 0, "validate_interval": 1},
         **{"disable_validation": False, "restore_file": "checkpoint_last.pt", "continue_once": None},
         **{"reset_dataloader": False},
     }
-    return Bootstrapping(Namespace(save_dir=str(save_dir), **values, **others))
+    return Bootstrapping(Namespace(save_dir=str(save_dir), **values, **{**others, **options}))
 
 
 @pytest.fixture
@@ -275,3 +275,9 @@ def test_fairseqs_loop_ends_at_no_more_epochs(max_epoch):
 
 def test_the_best_of_a_metric_to_be_minimised_is_the_lowest():
     assert Record("loss", False, [Round(1, 1, "base.pt")]).better([3.0, 2.0]) == 2.0
+
+
+def test_a_round_may_save_within_its_epochs(tmp_path):
+    with pytest.raises(IELError, match="--save-interval 3: a round"):
+        bootstrapping(tmp_path, save_interval=3)
+    bootstrapping(tmp_path, save_interval=3, save_interval_updates=100)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tiny_bert import make_classifier, plant
@@ -170,3 +172,27 @@ def test_a_tie_is_between_different_words():
     assert not tie("a dog plays", 1, 0.5, 0.5)
     assert not tie("dog or dog", 1, 0, 1)
     assert not tie("...")
+
+
+def test_numpys_random_state_goes_on_where_an_explanation_left_it():
+    """Though others draw in between."""
+
+    def draws(ask):
+        first = np.random.rand()
+        ask(["text"])
+        return first, np.random.rand()
+
+    answers = answer_together([draws] * 3, lambda texts: np.zeros((len(texts), 2)), at_once=2, seeds=[1, 2, 1])
+    found = dict(answers)
+    assert found[0] == found[2] == tuple(np.random.RandomState(1).rand(2))
+    assert found[1] == tuple(np.random.RandomState(2).rand(2))
+
+
+def test_random_words_are_in_all_places():
+    classifier = SimpleNamespace(
+        scores=lambda texts: np.zeros((len(texts), 1)), predictions=lambda scores: scores[:, 0]
+    )
+    found = explain("random", classifier, [f"w{number} b c d" for number in range(400)], samples=0)
+    wins = np.bincount([explanation.scores.argmax() for explanation in found], minlength=4)
+    assert len(wins) == 4
+    assert all(60 < count < 140 for count in wins)

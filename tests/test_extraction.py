@@ -106,3 +106,27 @@ def test_store_is_of_this_extractor_data_and_reading(tmp_path):
     both = extraction(dataset, model)
     found = both.store(str(tmp_path)).fill(both.positions)
     assert [positions.tolist() for positions in found] == [positions.tolist() for positions in both.positions(range(9))]
+
+
+@pytest.mark.parametrize("options", [{"all_weights": True}, {"beam": 2}])
+def test_heads_and_layer_are_those_asked_for_in_analysis_too(options):
+    model, dataset = make_transformer(max_positions=24), dataset_of(sentences(9, seed=5))
+
+    def found(**choice) -> list[list[int]]:
+        return [row.tolist() for row in extraction(dataset, model, **choice).positions(range(9))]
+
+    for choice in ({"heads": [1]}, {"layer": 0}):
+        assert found(**options, **choice) != found(**options)
+        if "beam" not in options:
+            assert found(**options, **choice) == found(**choice)
+
+
+def test_a_beams_hypotheses_are_as_long_as_greedy_ones_at_most():
+    found = extraction(dataset_of([[4] * 5]), make_transformer(seed=3), beam=2).positions(range(1))
+    assert len(found[0]) == 17  # 1.2 x 6 + 10: fairseq counts </s> in the source
+
+
+def test_the_extractor_computes_in_the_precision_that_is_asked_for():
+    model = make_transformer(max_positions=24)
+    extraction(dataset_of([[4] * 5]), model, dtype=torch.bfloat16).positions(range(1))
+    assert next(model.parameters()).dtype == torch.bfloat16

@@ -155,3 +155,14 @@ def test_where_numbers_are_rounded():
     assert not has_8_bit_products(torch.ones(2, 2, dtype=torch.float16))
     assert not has_8_bit_products(torch.ones(2, 2, device="meta"))
     assert has_8_bit_products(torch.ones(2, 2)) in (True, False)
+
+
+def test_errors_of_rounding_that_add_up_are_allowed_for():
+    weight = torch.zeros(64, 2)
+    weight[5], weight[6], weight[7] = (
+        torch.tensor([10.49, 10.49]),
+        torch.tensor([10.51, 10.46]),
+        torch.tensor([127, -127.0]),
+    )
+    rows, words = RoundedWords.of(weight, PADDING, 32).candidates(torch.full((32, 2), 127.0))
+    assert {(row, 5) for row in range(32)} <= set(zip(rows.tolist(), words.tolist(), strict=True))

@@ -104,3 +104,17 @@ def test_anything_else_is_one_line_that_names_it(line):
 def test_nothing_is_one_line():
     with pytest.raises(IELError, match=r"words\.jsonl: holds no sentences"):
         readings_of([], "words.jsonl")
+
+
+def test_pieces_of_one_word_that_look_at_one_word_are_one_link():
+    joined = Reading(["a@@", "b", "c"], ["x@@", "y"], [[1], [2]]).joined()
+    assert (joined.positions, joined.pharaoh) == ([[1]], "0-0")
+
+
+def test_sentencepieces_are_joined_as_well():
+    source, hypothesis = ["▁Ein", "▁Hun", "d", "▁", ","], ["▁a", "▁do", "g", "s"]
+    joined = Reading(source, hypothesis, [[1], [2], [3], [4]], np.eye(4, 6)).joined()
+    assert (joined.source, joined.hypothesis) == (["Ein", "Hund", ","], ["a", "dogs"])
+    assert joined.positions == [[1], [2, 3]]
+    assert joined.attention.tolist() == [[1, 0, 0, 0], [0, pytest.approx(2 / 3), pytest.approx(1 / 3), 0]]
+    assert Reading(["d", "▁x"], ["y"], [[1]]).joined().source == ["d", "x"]  # as a cut text begins

@@ -20,11 +20,16 @@ STANDARD = {
     "wider than the encoder": {"decoder_embed_dim": 24, "decoder_attention_heads": 3},
     "shared embeddings": {"share_decoder_input_output_embed": True},
     "layers are dropped in training": {"decoder_layerdrop": 0.5},
+    "another activation": {"activation_fn": "gelu"},
 }
 OTHERS = {
     "adaptive softmax": {"adaptive_softmax_cutoff": "4,8"},
     "attends to source and target at once": {"cross_self_attention": True},
     "scaled heads": {"scale_heads": True},
+    "scaled attention": {"scale_attn": True},
+    "scaled inner layer": {"scale_fc": True},
+    "scaled residuals": {"scale_resids": True},
+    "noise of quantisation": {"quant_noise_pq": 0.1, "quant_noise_pq_block_size": 8},
 }
 
 

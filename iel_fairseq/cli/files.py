@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -30,7 +31,7 @@ def input_name(path: str) -> str:
 
 @contextmanager
 def output_file(path: str | None) -> Iterator[IO[str]]:
-    """Standard output, or a file that appears when it is whole.
+    """Standard output, or a file that appears when it is whole; where *path* is a link, what it leads to.
 
     Raises:
         IELError: it cannot be written
@@ -38,8 +39,11 @@ def output_file(path: str | None) -> Iterator[IO[str]]:
     if path is None:
         yield sys.stdout
         return
+    path = os.path.realpath(path)
     try:
         with whole_file(path) as file:
             yield file
     except OSError as error:
+        if error.filename not in (None, path):
+            raise  # of what is read meanwhile
         raise not_written(path, error) from error

@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--output {arguments.output}: its name ends in one of {', '.join(endings)}")
     figure = arguments.figure(arguments)
     try:
-        with whole_file(arguments.output, "w" if isinstance(figure, str) else "wb") as file:
+        with whole_file(os.path.realpath(arguments.output), "w" if isinstance(figure, str) else "wb") as file:
             if isinstance(figure, str):
                 file.write(figure)
             else:

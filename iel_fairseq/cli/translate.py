@@ -73,6 +73,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--all-weights: only --format jsonl has room for them")
     if arguments.format == "jsonl" and arguments.show_attention_words:
         raise IELError("--show-attention-words: --format jsonl has them anyway; leave it out")
+    both = [arguments.input, arguments.output or ""]
+    if all(map(os.path.exists, both)) and os.path.samefile(*both):
+        raise IELError(f"--output {arguments.output}: it is the text that is translated; name another file")
     translator = AttnEnhancedTranslator.from_pretrained(
         arguments.path,
         arguments.data,
@@ -82,7 +85,10 @@ def run(arguments: argparse.Namespace) -> None:
         bf16=arguments.bf16,
     )
     if not translator.knows_raw_text:
-        logger.warning("the data folder does not say how it was prepared: sentences are tokens between spaces")
+        logger.warning(
+            "the data folder does not say how it was prepared, as iel prepare's do: sentences are tokens between "
+            "spaces, in pieces where the data are, and so are the translations"
+        )
     line_of = {"text": _text, "jsonl": _json}[arguments.format]
     at_once = 1 if arguments.input == "-" and sys.stdin.isatty() else AT_ONCE
     name = input_name(arguments.input)

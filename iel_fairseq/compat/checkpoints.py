@@ -174,3 +174,24 @@ def _written(path: str) -> Iterator[None]:
         if not isinstance(refused, OSError):
             raise
         raise not_written(path, refused) from error
+
+
+def remember_the_data_of_plain_trainings() -> None:
+    """Let checkpoints of the task ``translation`` remember languages, dictionaries and data folder as ours do.
+
+    fairseq's hold the options alone: no languages where it found them in the data folder, and a path to that which may
+    be relative. Whether such a model fits other data, as an extractor, its size says at most.
+    """
+    from fairseq.tasks.translation import TranslationTask
+
+    from iel_fairseq.enhancement import Enhancement
+
+    init = TranslationTask.__init__
+
+    @functools.wraps(init)
+    def init_and_remember(task, cfg, src_dict, tgt_dict):
+        init(task, cfg, src_dict, tgt_dict)
+        if type(task) is TranslationTask:
+            task.state.merge_state_dict(Enhancement.of_data(cfg, src_dict, tgt_dict).to_task_state())
+
+    TranslationTask.__init__ = init_and_remember

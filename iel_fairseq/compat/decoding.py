@@ -1,8 +1,11 @@
-"""The search for translations."""
+"""The decoding of checkpoints."""
 
 from __future__ import annotations
 
 import functools
+import logging
+
+logger = logging.getLogger(__name__)
 
 
 def let_diverse_beams_decode_any_batch() -> None:
@@ -23,3 +26,28 @@ def let_diverse_beams_decode_any_batch() -> None:
         return search(self, time, lprobs, scores, prev_output_tokens, rows)
 
     DiverseBeamSearch.step = step
+
+
+def warn_of_one_pass() -> None:
+    """Say so when a model that was trained on attention words is to decode without them.
+
+    Without ``--task`` fairseq's commands take the task ``translation``, whatever the checkpoint was trained with.
+    """
+    from fairseq.tasks import FairseqTask
+
+    from iel_fairseq.enhancement import Enhancement
+
+    load = FairseqTask.load_state_dict
+
+    @functools.wraps(load)
+    def load_state_dict(task, state_dict):
+        load(task, state_dict)
+        trained = Enhancement.from_task_state(state_dict)
+        two_passes = trained.extractor is not None or trained.reads_itself
+        if two_passes and not hasattr(task, "enhancement"):
+            logger.warning(
+                "the model was trained on attention words, and reads the plain source: "
+                "give --task attn_enhanced_translation, which decodes in two passes"
+            )
+
+    FairseqTask.load_state_dict = load_state_dict

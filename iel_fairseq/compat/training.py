@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import functools
+import logging
 import os
+import sys
+from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 def tell_tasks_that_a_round_begins() -> None:
@@ -76,3 +81,25 @@ def look_for_more_validation_sets_in_folders_only() -> None:
 
     find = data_utils._find_extra_valid_paths
     data_utils._find_extra_valid_paths = lambda path: find(path) if os.path.isdir(path.split(":")[0]) else set()
+
+
+def end_where_the_last_update_was() -> None:
+    """Let a training that has come to ``--max-update`` end at once when it is started again.
+
+    fairseq looks after each update only: one more, and other checkpoints than those of which others may have been
+    fine-tuned.
+    """
+    command: Any = sys.modules.get("fairseq_cli.train")
+    if command is None:
+        return
+    train = command.train
+
+    @functools.wraps(train)
+    def train_if_not_finished(cfg, trainer, task, epoch_itr):
+        limit, done = cfg.optimization.max_update, trainer.get_num_updates()
+        if 0 < limit <= done:
+            logger.info(f"--max-update {limit}: {done} updates are done; nothing is left to do")
+            return [None], True
+        return train(cfg, trainer, task, epoch_itr)
+
+    command.train = train_if_not_finished

@@ -12,6 +12,7 @@ from fairseq.data.encoders import register_tokenizer
 from fairseq.dataclass import FairseqDataclass
 from omegaconf import MISSING
 
+from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.moses_text import MosesText
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
 
@@ -27,6 +28,11 @@ class PreparedTokenizer:
     """Tokenises and truecases the source language; detruecases and detokenises the target language."""
 
     def __init__(self, cfg: PreparedTokenizerConfig):
+        if cfg.prepared_data == MISSING:
+            raise IELError(
+                "prepared: of which data folder? give --prepared-data DATA-BIN, or in training "
+                """--eval-bleu-detok-args '{"prepared_data": "DATA-BIN"}'"""
+            )
         # Read when it is needed: a checkpoint trained with it can be loaded where the folder is not.
         self._folder = cfg.prepared_data
 

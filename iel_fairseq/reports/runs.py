@@ -245,6 +245,8 @@ def control_score(save_dir: str, metric: str) -> float:
     """
     best = str(Path(save_dir) / "checkpoint_best.pt")
     training = Training.of(best)
-    if training.metric != metric or training.best is None:
+    if training.metric != metric:
         raise IELError(f"{best}: the control's validation score is {training.metric}, not {metric}")
+    if training.best is None:
+        raise IELError(f"{best}: the control has no validation score; train it with a validation set")
     return training.best

@@ -19,7 +19,7 @@ from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
 from iel_fairseq.config import AttnEnhancedTranslationConfig, goes_on_from
 from iel_fairseq.data_folder import check_data_folder, check_split, first_folder
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
-from iel_fairseq.dictionaries import dictionary_fingerprint, read_dictionary
+from iel_fairseq.dictionaries import read_dictionary
 from iel_fairseq.enhancement import SELF, Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
@@ -44,13 +44,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
 
     def __init__(self, cfg: AttnEnhancedTranslationConfig, src_dict, tgt_dict):
         super().__init__(cfg, src_dict, tgt_dict)
-        self._data = Enhancement(
-            data=os.path.abspath(first_folder(cfg.data)),
-            source_lang=cfg.source_lang,
-            target_lang=cfg.target_lang,
-            source_dictionary=dictionary_fingerprint(src_dict),
-            target_dictionary=dictionary_fingerprint(tgt_dict),
-        )
+        self._data = Enhancement.of_data(cfg, src_dict, tgt_dict)
         self.enhancement = self._data
         """How the model's input is enhanced: what its checkpoints remember."""
         self.state.merge_state_dict(self.enhancement.to_task_state())
@@ -170,7 +164,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             remembered.check_there(path)
         extractor = load_extractor(path, self, **self.reading())
         if self._decoding:
-            remembered.check_same(path, extractor.sha256)
+            remembered.check_same(path, extractor.sha256, asked_for=self._asked is not None)
         self._extractor = extractor
         return extractor
 
@@ -258,7 +252,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         extractor = self.extractor()
         if extractor is None:
             self._take_up()
-            logger.info("no extractor (--attn-model or --finetune-from-model): this is plain translation")
+            logger.warning("no extractor (--attn-model or --finetune-from-model): this is plain translation")
             return
         if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
             raise IELError("--fp16: training in half precision wants a GPU; leave it out, or take --bf16")

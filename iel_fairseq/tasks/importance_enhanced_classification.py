@@ -163,7 +163,8 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         extractor = load_classifier(path, extraction_device(self.cfg.cpu), self.cfg.importance_max_tokens)
         self._check_glue_task(path, extractor.glue.name)
         if self._reading:
-            remembered.check_same(path, extractor.sha256)
+            asked_for = self.cfg.importance_model not in (None, known.importance_model)
+            remembered.check_same(path, extractor.sha256, asked_for)
         extractor.check_plain("give its extractor, which reads them as they are, with --importance-model")
         self._extractor = extractor
         return extractor
@@ -283,11 +284,10 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         Raises:
             IELError: ``--arch`` is another model, or transformers cannot load it
         """
-        model = super().build_model(cfg, from_checkpoint)
-        if not isinstance(model, HFSequenceClassifier):
+        if cfg._name != "hf_sequence_classifier":
             raise IELError(f"--arch {cfg._name}: this task's model is hf_sequence_classifier")
-        self._model = model
-        return model
+        self._model = super().build_model(cfg, from_checkpoint)
+        return self._model
 
     def build_criterion(self, cfg, from_checkpoint=False):
         """Build the criterion.

@@ -144,14 +144,16 @@ def test_by_name_through_datasets(monkeypatch):
         features = {"sentence1": None, "sentence2": None, "label": None, "idx": None}
 
     def load_dataset(name, config, split):
-        assert (name, config, split) == ("nyu-mll/glue", "stsb", "validation")
-        return Rows([{"sentence1": "A\tdog.", "sentence2": "A cat.", "label": 2.5, "idx": 0}])
+        assert (name, config) == ("nyu-mll/glue", "stsb")
+        label = {"validation": 2.5, "test": -1.0}[split]
+        return Rows([{"sentence1": "A\tdog.", "sentence2": "A cat.", "label": label, "idx": 0}])
 
     module = ModuleType("datasets")
     module.__spec__ = importlib.machinery.ModuleSpec("datasets", None)
     module.load_dataset = load_dataset
     monkeypatch.setitem(sys.modules, "datasets", module)
     assert read_glue("nyu-mll/glue", GLUE_TASKS["STS-B"], "valid") == [Example("A dog.\tA cat.", 2.5)]
+    assert read_glue("nyu-mll/glue", GLUE_TASKS["STS-B"], "test") == [Example("A dog.\tA cat.", None)]
     with pytest.raises(IELError, match="nyu-mll/glue: neither a folder nor a data set"):
         read_glue("nyu-mll/glue", GLUE_TASKS["RTE"], "valid")
 
@@ -160,3 +162,10 @@ def test_what_a_submission_holds():
     assert submission_value(GLUE_TASKS["RTE"], 1.0) == "not_entailment"
     assert submission_value(GLUE_TASKS["CoLA"], 1.0) == "1"
     assert [submission_value(GLUE_TASKS["STS-B"], score) for score in (-0.1, 2.25, 5.2)] == ["0.000", "2.250", "5.000"]
+
+
+@pytest.mark.parametrize("score", ["0.000", "5.000"])
+def test_the_ends_of_a_scale_are_on_it(tmp_path, score):
+    header = "\t".join(GLUE_TASKS["STS-B"].header)
+    write(tmp_path, "STS-B", f"{header}\n0\tg\tf\ty\t1\tn\tn\tA.\tB.\t{score}\n", "dev.tsv")
+    assert read_glue(str(tmp_path), GLUE_TASKS["STS-B"], "valid")[0].label == float(score)

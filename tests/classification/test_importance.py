@@ -60,10 +60,12 @@ def test_another_request_is_another_store(extraction, tmp_path):
         replace(extraction, seed=2),
         replace(extraction, importance="random"),
         replace(extraction, texts=TEXTS[:-1]),
+        replace(extraction, texts=["ab", "c"]),
+        replace(extraction, texts=["a", "bc"]),
         replace(extraction, classifier=replace(extraction.classifier, sha256="1" * 64)),
     ]
     places = {place(other) for other in [extraction, *others]}
-    assert len(places) == 6
+    assert len(places) == 8
     assert Path(place(extraction)).name.startswith("important_words.valid.lime.")
     assert place(replace(extraction, classifier=replace(extraction.classifier, max_tokens=7))) == place(extraction)
 

@@ -55,3 +55,9 @@ def test_another_request_and_a_damaged_journal_are_refused(tmp_path):
         (tmp_path / "journal.json").write_text(damage)
         with pytest.raises(IELError, match=r"journal\.json: damaged; remove it|made with request nothing, not r"):
             work(tmp_path)
+
+
+def test_a_request_that_names_less_is_another(tmp_path):
+    work(tmp_path)
+    with pytest.raises(IELError, match=r"made with inputs"):
+        Journal(str(tmp_path), "journal.json", {"request": "r"})

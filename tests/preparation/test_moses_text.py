@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from iel_fairseq.errors import IELError
@@ -38,3 +40,8 @@ def test_a_model_that_cannot_be_read_is_one_line(tmp_path):
     for name in ("model", "none"):
         with pytest.raises(IELError, match=f"{name}: not a readable truecaser model"):
             MosesText("en", str(tmp_path / name))
+
+
+def test_others_may_read_a_truecaser(tmp_path):
+    write_truecaser(Counter({"dog": 1}), str(tmp_path / "model"))
+    assert (tmp_path / "model").stat().st_mode & 0o777 == 0o644

@@ -28,7 +28,7 @@ BAD = 9
 """The word that breaks the models below; the others leave them as they are."""
 
 
-def broken(make, part: str = "encoder"):
+def broken(make, part: str = "encoder", word: int = BAD):
     """A model that overflows: at once, where the source has the bad word, or in all its probabilities only."""
     model = make(max_positions=24)
     with torch.no_grad():
@@ -36,7 +36,7 @@ def broken(make, part: str = "encoder"):
             model.encoder.embed_tokens.weight[BAD] = torch.inf
         else:
             last = model.decoder.fc3.bias if make is make_fconv else model.decoder.output_projection.weight
-            last[BAD] = torch.inf
+            last[word] = torch.inf
     return model
 
 
@@ -46,6 +46,14 @@ def extraction(model, texts: list[list[int]], **options) -> DatasetExtraction:
     dataset = CompleteLanguagePairDataset(LanguagePairDataset(sources, sizes, dictionary, sources, sizes, dictionary))
     extractor = Extractor(model, path="model.pt", sha256="0" * 64, round=0)
     return DatasetExtraction(dataset, "train", extractor, torch.device("cpu"), max_tokens=20, **options)
+
+
+@MAKE
+def test_the_end_of_a_sentence(make):
+    """Which adds nothing: without a check the sentence would have no attention words, and nobody would know why."""
+    model = broken(make, "decoder", word=EOS)
+    with pytest.raises(NotFiniteError):
+        extract_attention_words(model, batch([4, 5, 6]))
 
 
 @MAKE

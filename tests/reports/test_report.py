@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from conftest import known_pairs
 from sacrebleu import corpus_bleu, corpus_chrf, corpus_ter
 
 from iel_fairseq import cli
@@ -19,7 +20,7 @@ from iel_fairseq.preparation.prepared_folder import PreparedFolder
 from iel_fairseq.reports import differences, report
 from iel_fairseq.reports.differences import most_different
 from iel_fairseq.reports.pages import Picture, Sentences, Table, markdown_page, report_page
-from iel_fairseq.reports.runs import Run, control_of, place
+from iel_fairseq.reports.runs import Run, System, control_of, control_score, place
 from iel_fairseq.reports.scores import compare
 
 REFERENCES = ["the cat sat on the mat .", "a dog runs in the park", "she sells sea shells", "x < y & z | w"]
@@ -287,3 +288,38 @@ def test_curves_are_drawn_as_they_were_measured():
         "control": [30],
     }
     assert [list(line.get_ydata()) for line in right.get_lines()] == [[3.5]]
+
+
+def test_a_curve_begins_where_the_baseline_ended(run_folder):
+    assert System("attention-positions", run_folder / "transformer" / "attention-positions").curve() == [
+        (110, 4.5),
+        (120, 4.25),
+    ]
+
+
+def test_the_score_of_a_control_is_that_of_the_metric(run_folder):
+    path = run_folder / "transformer" / "control" / "checkpoint_best.pt"
+    with pytest.raises(IELError, match="the control has no validation score"):
+        control_score(str(path.parent), "loss")
+    state = torch.load(path)
+    state["extra_state"]["best"] = 4.25
+    path.unlink()
+    torch.save(state, path)
+    assert control_score(str(path.parent), "loss") == 4.25
+    with pytest.raises(IELError, match="the control's validation score is loss, not bleu"):
+        control_score(str(path.parent), "bleu")
+
+
+def test_the_seed_is_no_part_of_an_experiments_name(tmp_path):
+    assert Run.read(str(make_run(tmp_path / "tiny.seed12", seed=12))).label == "tiny"
+
+
+@pytest.mark.parametrize("arch", ["transformer"], indirect=True)
+def test_attention_words_of_sentences_are_those_that_were_read(data, corpus, trained, arch, extracted, tmp_path):
+    (tmp_path / "data-bin").symlink_to(data)
+    (tmp_path / "bpe").symlink_to(corpus)
+    system = System("attention-words", trained(arch, "words")[0].parent)
+    found = differences.attention_words(Run(tmp_path, "src", "tgt", {"test": "newstest"}), system, "test", [7, 0])
+    for index in (7, 0):
+        source, positions = known_pairs()[index].source, extracted[index][1]
+        assert found[index] == " ".join(f"{source[position - 1]}/{position}" for position in positions)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import IEL, MODELS, bleu, generate, lines, preprocess, run, train
+from commands import IEL, MODELS, PLAIN, bleu, generate, lines, preprocess, run, train
 from conftest import known_pairs
 from test_compat import Writes
 
 from iel_fairseq.data_folder import language_pairs
-from iel_fairseq.enhancement import KEY
+from iel_fairseq.enhancement import KEY, Enhancement
 
 REFERENCES = [pair.known()[1] for pair in known_pairs()]
 
@@ -83,6 +83,14 @@ def test_positions_without_extractor(data, tmp_path):
         assert f"{' '.join(option)}: no extractor to train with; give --finetune-from-model" in message
 
 
+def test_a_model_that_wants_two_passes_is_not_decoded_in_one_silently(data, trained):
+    """Without ``--task`` fairseq takes ``translation``."""
+    forgotten = "give --task attn_enhanced_translation, which decodes in two passes"
+    assert forgotten in generate(data, trained("transformer", "words")[0], *IEL[:2])
+    assert forgotten not in generate(data, trained("transformer", "words")[0], *IEL)
+    assert forgotten not in generate(data, trained("transformer", "baseline")[0], *IEL[:2])
+
+
 def test_baseline_decodes_in_one_pass_and_says_so(data, trained):
     output = generate(data, trained("transformer", "baseline")[0], *IEL)
     assert "decoding in one pass" in output
@@ -100,10 +108,12 @@ def test_extractor_of_the_wrong_language_pair(data, trained, tmp_path):
     assert "the extractor translates src-tgt, the data are tgt-src" in error(output)
 
 
-def without_languages(checkpoint: Path, path: Path) -> Path:
+def without_languages(checkpoint: Path, path: Path, fairseqs_own: bool = True) -> Path:
     """As fairseq writes a checkpoint whose training was not told the languages, but found them in the data folder."""
     state = torch.load(checkpoint)
     state["cfg"]["task"].update(source_lang=None, target_lang=None)
+    if fairseqs_own:
+        state["task_state"] = {}
     torch.save(state, path)
     return path
 
@@ -111,7 +121,7 @@ def without_languages(checkpoint: Path, path: Path) -> Path:
 def test_languages_that_fairseq_found_in_the_data_folder_are_checked(data, trained, tmp_path):
     """Swapped languages, and another dictionary of as many entries, whatever the options of the training said."""
     baseline = without_languages(trained("transformer", "baseline")[0], tmp_path / "baseline.pt")
-    finetuned = without_languages(trained("transformer", "words")[0], tmp_path / "finetuned.pt")
+    finetuned = without_languages(trained("transformer", "words")[0], tmp_path / "finetuned.pt", fairseqs_own=False)
     swapped = ("fairseq-train", data, "-s", "tgt", "-t", "src", "--save-dir", tmp_path / "save", "--cpu", *IEL)
     output = run(*swapped, *MODELS["transformer"], "--max-tokens", 1000, "--attn-model", baseline, fails=True)
     assert "the extractor translates src-tgt, the data are tgt-src" in error(output)
@@ -123,6 +133,27 @@ def test_languages_that_fairseq_found_in_the_data_folder_are_checked(data, train
     (shuffled / "dict.src.txt").write_text("\n".join(reversed(entries)) + "\n")
     message = error(finetune(shuffled, tmp_path / "save", "--attn-model", baseline))
     assert "the extractor's source dictionary is not the data's: they first differ at entry 4" in message
+
+
+def test_a_plain_checkpoint_of_a_relative_folder_remembers_its_data(data, trained, tmp_path):
+    """Where ``--user-dir`` was given: what fairseq's own would not tell, neither languages nor entries."""
+    (tmp_path / "data").symlink_to(data)
+    words = ["--save-dir", tmp_path / "save", "--cpu", *PLAIN, *MODELS["transformer"], "--max-tokens", 1000]
+    run("fairseq-train", "data", *words, "--max-update", 1, cwd=tmp_path)
+    baseline = tmp_path / "save" / "checkpoint_last.pt"
+    remembered = Enhancement.from_checkpoint(str(baseline))
+    assert (remembered.source_lang, remembered.target_lang) == ("src", "tgt")
+    assert remembered.data == str(tmp_path / "data")
+    assert (remembered.extractor, remembered.round) == (None, 0)
+    words = ["--save-dir", tmp_path / "other", "--cpu", *IEL, *MODELS["transformer"], "--max-tokens", 1000]
+    output = run("fairseq-train", data, "-s", "tgt", "-t", "src", *words, "--attn-model", baseline, fails=True)
+    assert "the extractor translates src-tgt, the data are tgt-src" in error(output)
+
+
+def test_a_tokenizer_without_its_folder_is_refused_before_any_training(data, trained, tmp_path):
+    options = ("--finetune-from-model", trained("transformer", "baseline")[0], "--eval-bleu")
+    message = error(finetune(data, tmp_path, *options, "--eval-bleu-detok", "prepared"))
+    assert """in training --eval-bleu-detok-args '{"prepared_data": "DATA-BIN"}'""" in message
 
 
 def test_languages_that_nobody_knows_are_not_guessed(data, trained, tmp_path):

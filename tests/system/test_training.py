@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from commands import IEL, MODELS, USER_DIR, generate, lines, run, train, train_two_ranks
+from commands import IEL, MODELS, PLAIN, USER_DIR, generate, lines, run, train, train_two_ranks
 from documents import blocks
 from fairseq.models.transformer import TransformerModel
 
@@ -34,6 +34,19 @@ def test_a_second_start_goes_on_and_extracts_nothing_again(data, trained, tmp_pa
     assert "gave" in second
     assert "begin training epoch 2" in second
     assert "begin training epoch 1" not in second
+
+
+def test_a_training_that_is_finished_makes_no_further_update(data, trained, tmp_path):
+    """Other models may have been made of its checkpoints, and know them by their SHA-256."""
+    words = (*PLAIN, *MODELS["transformer"], "--max-update", 3)
+    first = train(data, tmp_path, *words)
+    assert "num_updates: 3 >= max_update: 3" in first
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")}
+    second = train(data, tmp_path, *words)
+    assert "--max-update 3: 3 updates are done; nothing is left to do" in second
+    assert "done training" in second
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
+    assert "num_updates: 4 >= max_update: 4" in train(data, tmp_path, *words[:-1], 4)
 
 
 def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_path):

@@ -77,6 +77,16 @@ def test_no_words_no_translation(translator):
     assert translator.translate([]) == []
 
 
+def test_sentences_may_come_from_anywhere(translator, tmp_path):
+    """Also from what can be gone through only once, as a file."""
+    expected = translator.translate(SENTENCES[:4])
+    assert translator.translate(sentence for sentence in SENTENCES[:4]) == expected
+    (tmp_path / "text").write_text("\n".join(SENTENCES[:4]))
+    with open(tmp_path / "text") as file:
+        assert translator.translate_plain(file) == translator.translate_plain(SENTENCES[:4])
+    assert translator.translate(tuple(SENTENCES[:4])) == expected
+
+
 def test_fairseqs_own_symbols_in_text_are_unknown_words(translator):
     [strange, unknown] = translator.translate(["n1 <pad> </s> v2 <s>", "n1 ? ? v2 ?"])
     assert strange.translation == unknown.translation
@@ -96,8 +106,9 @@ def test_what_cannot_be_translated_is_refused_in_one_line(translator, trained, a
     longest = {"transformer": "1,023", "fconv": "1,021"}[arch]  # words; a ConvS2S counts positions from 2
     with pytest.raises(IELError, match=rf"^'n1 n1.*'\.\.\.: 1,024 tokens; the models read at most {longest}, split it"):
         translator.translate(["v1", "n1 " * 1024])
-    with pytest.raises(IELError, match="beam 0: it is at least 1"):
-        translator.translate(["v1"], beam=0)
+    for beam in (0, 2.5):
+        with pytest.raises(IELError, match=f"beam {beam}: it is a whole number, at least 1"):
+            translator.translate(["v1"], beam=beam)
     with pytest.raises(IELError, match=r"^'v1 n1': one text, where a list of sentences is wanted; put it in brackets$"):
         translator.translate("v1 n1")
     with pytest.raises(IELError, match=r"^3: no text, where a list of sentences is wanted$"):
@@ -266,6 +277,11 @@ def test_command_refuses_what_does_not_go_together(checkpoint, tmp_path):
     ):
         with pytest.raises(IELError, match=message):
             main(["translate", "--path", str(checkpoint), "--cpu", *options])
+    (tmp_path / "text").write_text("n1\n")
+    (tmp_path / "link").symlink_to("text")
+    with pytest.raises(IELError, match=r"--output \S+link: it is the text that is translated; name another file"):
+        main(["translate", f"{tmp_path}/text", "--path", str(checkpoint), "--output", f"{tmp_path}/link"])
+    assert (tmp_path / "text").read_text() == "n1\n"
     (tmp_path / "latin1").write_bytes(b"n1\n\xe9\n")
     with pytest.raises(IELError, match=r"latin1, line 2: not UTF-8 \(byte 1 is 0xe9\)"):
         main(["translate", f"{tmp_path}/latin1", "--path", str(checkpoint), "--cpu", "--output", f"{tmp_path}/out"])

@@ -1,0 +1,66 @@
+"""What checkpoints remember, compared: with other models, with the data, with a training that goes on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+
+from iel_fairseq.enhancement import Enhancement
+from iel_fairseq.errors import IELError
+from iel_fairseq.noise import Noise
+
+OURS = Enhancement("a.pt", "ab", source_lang="src", target_lang="tgt", source_dictionary="s", target_dictionary="t")
+
+OTHER_INPUT = [
+    {"attn_positions": True},
+    {"attn_layer": 0},
+    {"attn_heads": (1,)},
+    {"attn_noise": 0.5},
+    {"reads_itself": True},
+]
+
+
+@pytest.mark.parametrize("changed", [*OTHER_INPUT, {"extractor_sha256": "cd"}])
+def test_models_of_an_ensemble_want_the_same_input(changed):
+    other = replace(OURS, **changed)
+    assert not OURS.same_input(other, extractor_given=False)
+    assert OURS.same_input(other, extractor_given=True) is bool({"reads_itself", "extractor_sha256"} & set(changed))
+
+
+def test_the_seed_of_noise_is_part_of_it_where_there_is_any():
+    assert OURS.same_input(replace(OURS, attn_noise_seed=2), extractor_given=False)
+    noisy = replace(OURS, attn_noise=0.5)
+    assert not noisy.same_input(replace(noisy, attn_noise_seed=2), extractor_given=False)
+
+
+@pytest.mark.parametrize("changed", [*OTHER_INPUT, {"extractor": None}, {"attn_dropout": 0.3}])
+def test_a_training_goes_on_with_the_same_input(changed):
+    OURS.check_goes_on("last.pt", replace(OURS), same_extractor=True)
+    OURS.check_goes_on("last.pt", replace(OURS, extractor_sha256="cd"), same_extractor=False)
+    with pytest.raises(IELError, match=r"last\.pt: this training began with another extractor"):
+        OURS.check_goes_on("last.pt", replace(OURS, extractor_sha256="cd"), same_extractor=True)
+    with pytest.raises(IELError, match=r"last\.pt: this training began with .*, not with attention words of a\.pt"):
+        OURS.check_goes_on("last.pt", replace(OURS, **changed), same_extractor=False)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"source_lang": "fr"}, "translates src-tgt, the data are fr-tgt"),
+        ({"target_lang": "fr"}, "translates src-tgt, the data are src-fr"),
+        ({"source_dictionary": "x"}, "another source dictionary"),
+        ({"target_dictionary": "x"}, "another target dictionary"),
+    ],
+)
+def test_data_are_those_of_the_training(changed, message):
+    OURS.check_data(OURS)
+    OURS.check_data(replace(OURS, source_dictionary=None, target_dictionary=None))
+    with pytest.raises(IELError, match=message):
+        OURS.check_data(replace(OURS, **changed))
+
+
+def test_noise_that_is_asked_for_has_the_seed_of_the_command():
+    nothing = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None}
+    assert OURS.asked_for(SimpleNamespace(**nothing, attn_noise=0.5, seed=7)).noise == Noise(0.5, 7)

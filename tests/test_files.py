@@ -1,0 +1,72 @@
+"""Files that are there whole or not at all, and what is written that is no file."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+
+import pytest
+
+from iel_fairseq.cli.files import output_file
+from iel_fairseq.errors import IELError
+from iel_fairseq.files import not_written, whole_file
+
+
+def fail_after(_written) -> None:
+    raise ValueError("half")
+
+
+def test_a_file_appears_when_it_is_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="half"), whole_file(str(path)) as file:
+        fail_after(file.write("half"))
+    assert path.read_text() == "old"
+    with whole_file(str(path)) as file:
+        file.write("new")
+        assert path.read_text() == "old"
+    assert path.read_text() == "new"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path):
+    """As devices: replaced by a file, ``/dev/null`` would be gone for the whole machine."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_text()))
+    reader.start()
+    with output_file(str(pipe)) as file:
+        file.write("text")
+    reader.join()
+    assert read == ["text"]
+    assert pipe.is_fifo()
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path):
+    link, target = tmp_path / "link", tmp_path / "folder" / "target"
+    target.parent.mkdir()
+    target.write_text("old")
+    link.symlink_to(target)
+    with output_file(str(link)) as file:
+        file.write("new")
+    assert link.is_symlink()
+    assert target.read_text() == "new"
+
+
+def test_a_folder_is_found_out_before_any_work(tmp_path):
+    message = r"cannot be written \(Is a directory\); name another place$"
+    with pytest.raises(IELError, match=message), output_file(str(tmp_path)):
+        pytest.fail("the work has begun")
+
+
+def test_what_cannot_be_read_meanwhile_is_not_blamed_on_the_output(tmp_path):
+    with pytest.raises(FileNotFoundError), output_file(str(tmp_path / "file")):
+        (tmp_path / "input").read_text()
+
+
+@pytest.mark.parametrize(("number", "mend"), [(errno.ENOSPC, "free space there, or name"), (errno.EACCES, "name")])
+def test_the_mend_is_one_that_helps(number, mend):
+    error = OSError(number, os.strerror(number))
+    assert str(not_written("x", error)) == f"x: cannot be written ({os.strerror(number)}); {mend} another place"
