@@ -23,11 +23,11 @@ import torch
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.glue import read_glue
 from iel_fairseq.classification.words import SEPARATOR, words_of
+from iel_fairseq.device import chosen_device
 from iel_fairseq.explainers import EXPLAINERS
 from iel_fairseq.explainers.lime import lime_explainer
 from iel_fairseq.explainers.result import seed_of
 from iel_fairseq.explainers.shap import WordMasker
-from iel_fairseq.extraction import extraction_device
 
 BATCH = 32
 """Texts that the pipeline reads at once, where it is asked for so many."""
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3, help="turns")
     parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
     arguments = parser.parse_args()
-    classifier = load_classifier(arguments.path, extraction_device(arguments.cpu))
+    classifier = load_classifier(arguments.path, chosen_device(arguments.cpu))
     classifier.model.to(classifier.device).eval()
     texts = [example.text for example in read_glue(arguments.data, classifier.glue, arguments.gen_subset)]
     chosen = [text for text in texts if len(words_of(text)) > 1]

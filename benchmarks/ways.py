@@ -18,7 +18,8 @@ from fairseq import checkpoint_utils
 from fairseq.sequence_generator import SequenceGenerator
 
 from iel_fairseq.attention_words import MAX_LEN_A, MAX_LEN_B, extract_attention_words, read_attention_words
-from iel_fairseq.extraction import DatasetExtraction, extraction_device
+from iel_fairseq.device import chosen_device
+from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor
 
 Found = dict[int, tuple[list[int], list[int]]]
@@ -47,7 +48,7 @@ class Material:
         task.load_dataset(self.split)
         model = models[0].eval()
         model.make_generation_fast_(need_attn=not hasattr(model.decoder, "layers"))  # ConvS2S only when told
-        return model.to(extraction_device(self.cpu)), task
+        return model.to(chosen_device(self.cpu)), task
 
 
 # --- ways in fairseq ----------------------------------------------------------------------------------------------
@@ -124,7 +125,7 @@ def batches_of(dataset, sentences: range, tokens: int, device: torch.device) -> 
 def serve(connection: Connection, material: Material, threads: int) -> None:
     """Answer requests (way, sentences, tokens) with (seconds, what was found)."""
     torch.set_num_threads(threads)
-    device = extraction_device(material.cpu)
+    device = chosen_device(material.cpu)
     model, task = material.load()
     dataset = task.dataset(material.split)
     while True:
@@ -183,7 +184,7 @@ class CTranslate2:
     def __init__(self, material: Material, dataset, sentences: range, folder: Path):
         from ctranslate2.converters import FairseqConverter
 
-        self._device = extraction_device(material.cpu).type
+        self._device = chosen_device(material.cpu).type
         self._folder, self._dataset = folder, dataset
         self._order = sorted(sentences, key=lambda i: -dataset.src_sizes[i])  # as all others have it
         self._words = [[dataset.src_dict[word] for word in dataset.src[i].tolist()[:-1]] for i in self._order]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.parallel_text import numbered_lines
+from iel_fairseq.text_files import numbered_lines
 
 Links: TypeAlias = frozenset[tuple[int, int]]
 """Of one sentence pair: pairs of a source and a target word, from 0."""

@@ -10,8 +10,9 @@ from fairseq import checkpoint_utils
 
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.data_folder import data_folder_of
+from iel_fairseq.device import chosen_device
 from iel_fairseq.enhancement import Enhancement
-from iel_fairseq.extraction import DatasetExtraction, extraction_device
+from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
@@ -99,7 +100,7 @@ class AttentionReader:
             self.task.build_dataset_for_inference(tokens, [len(row) for row in tokens]),
             "text",
             self.extractor,
-            extraction_device(self.cpu),
+            chosen_device(self.cpu),
             layer=self.layer,
             heads=self.heads,
             all_weights=True,

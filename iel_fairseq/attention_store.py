@@ -28,6 +28,9 @@ FORMAT = 3
 BLOCK = 1 << 20
 """Tokens that are read at once."""
 
+BLOCK_OF_SENTENCES = 1 << 16
+"""Whose attention words are compared at a time."""
+
 AttentionPositions: TypeAlias = Rows
 """For each sentence its attention positions, int64 ``(J,)``, 1-based; ``sizes`` holds their numbers."""
 
@@ -172,3 +175,22 @@ def _only_store(folder: str) -> str:
         names = ", ".join(os.path.basename(os.path.dirname(store)) for store in stores)
         raise IELError(f"{folder}: holds several stores; name one of {names}")
     raise IELError(f"{folder}: no attention positions that are whole; make them with iel extract")
+
+
+def share_of_new(after: AttentionPositions, before: AttentionPositions) -> float:
+    """The share of the attention words in *after* that *before* does not have in the same place."""
+    now, earlier = numbers_of(after), numbers_of(before)
+    sizes, sizes_before = (np.asarray(each.sizes, dtype=np.int64) for each in (after, before))
+    starts, starts_before = (np.cumsum(each) - each for each in (sizes, sizes_before))
+    common = np.minimum(sizes, sizes_before)
+    same = 0
+    for first in range(0, len(common), BLOCK_OF_SENTENCES):
+        block = slice(first, first + BLOCK_OF_SENTENCES)
+        counts = common[block]
+        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        found = (
+            numbers[np.repeat(each[block], counts) + place]
+            for numbers, each in ((now, starts), (earlier, starts_before))
+        )
+        same += int(np.equal(*found).sum())
+    return 1 - same / len(now) if len(now) else 0.0

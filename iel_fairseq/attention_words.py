@@ -338,7 +338,7 @@ def _check_finite(number: int, scores: Tensor) -> None:
         scores: ``(B, J)``, of the words that are kept, and of the step that ends a sentence
 
     Raises:
-        NotFiniteError: some of them are NaN
+        NotFiniteError: some of them are NaN or infinite
     """
     finite = scores.isfinite().all(dim=1)
     if not finite.all():

@@ -19,26 +19,20 @@ from contextlib import suppress
 from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
-import numpy as np
 import torch.distributed
 from fairseq import checkpoint_utils
 from fairseq.data.iterators import EpochBatchIterating
 from fairseq.file_io import PathManager
 
-from iel_fairseq.attention_store import AttentionPositions
 from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.config import AttnEnhancedTranslationConfig, goes_on_from
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import not_written, whole_file
-from iel_fairseq.store_files import numbers_of
 
 logger = logging.getLogger(__name__)
 
 Decision = TypeVar("Decision")
-
-SENTENCES = 1 << 16
-"""Whose attention words are compared at a time."""
 
 
 class Bootstrapping:
@@ -370,22 +364,3 @@ def _as_the_first_rank_decides(decide: Callable[[], Decision]) -> Decision:
     if isinstance(told[0], IELError):
         raise told[0]
     return told[0]
-
-
-def share_of_new(after: AttentionPositions, before: AttentionPositions) -> float:
-    """The share of the attention words in *after* that *before* does not have in the same place."""
-    now, earlier = numbers_of(after), numbers_of(before)
-    sizes, sizes_before = (np.asarray(each.sizes, dtype=np.int64) for each in (after, before))
-    starts, starts_before = (np.cumsum(each) - each for each in (sizes, sizes_before))
-    common = np.minimum(sizes, sizes_before)
-    same = 0
-    for first in range(0, len(common), SENTENCES):
-        block = slice(first, first + SENTENCES)
-        counts = common[block]
-        place = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        found = (
-            numbers[np.repeat(each[block], counts) + place]
-            for numbers, each in ((now, starts), (earlier, starts_before))
-        )
-        same += int(np.equal(*found).sum())
-    return 1 - same / len(now) if len(now) else 0.0

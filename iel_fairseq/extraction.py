@@ -34,16 +34,6 @@ from iel_fairseq.threads import shared_out
 logger = logging.getLogger(__name__)
 
 
-def extraction_device(cpu: bool) -> torch.device:
-    """The GPU where there is one, unless *cpu* is asked for."""
-    return torch.device("cuda" if torch.cuda.is_available() and not cpu else "cpu")
-
-
-def extraction_dtype(fp16: bool, bf16: bool) -> torch.dtype:
-    """The precision that fairseq's options of these names ask for."""
-    return torch.float16 if fp16 else torch.bfloat16 if bf16 else torch.float32
-
-
 @dataclass(frozen=True)
 class DatasetExtraction:
     """What extractor reads which data set, and how.

@@ -46,7 +46,8 @@ class MostProbable:
             x: the decoder's output, ``(B, C)``
 
         Returns:
-            the first word with the largest logit, int64 ``(B)``, and that logit; NaN or infinite where any logit is
+            the first word with the largest logit, int64 ``(B)``, and that logit; NaN or infinite where any logit is,
+            but for minus infinity beside numbers
         """
         found = [self._of(some) for some in x.chunk(-(-len(x) // self._rows))]
         words, largest = zip(*found, strict=True)

@@ -13,7 +13,7 @@ from fairseq.data import Dictionary
 from iel_fairseq.attention_words import AttentionWords
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
-from iel_fairseq.preparation.parallel_text import numbered_lines
+from iel_fairseq.text_files import numbered_lines
 
 
 @dataclass(frozen=True)

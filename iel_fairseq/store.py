@@ -126,12 +126,19 @@ class Store:
     def _fill(self, extract: Extract, share: range, wait: bool) -> Rows | None:
         found = self.open()
         if found is not None:
-            self._remove_shards()  # killed in the right moment, a process leaves them
+            self._remove_shards()  # killed at the right moment, a process leaves them
             return found
-        try:
+        with self._storing():
             os.makedirs(self._file("shards"), exist_ok=True)
-            with open(self._file("lock"), "ab") as lock:
-                return self._fill_together(lock, extract, share, wait)
+            lock = open(self._file("lock"), "ab")  # noqa: SIM115  (closed below)
+        with lock:
+            return self._fill_together(lock, extract, share, wait)
+
+    @contextmanager
+    def _storing(self) -> Iterator[None]:
+        """Around what writes, and not what extracts: a data set that cannot be read has its own errors."""
+        try:
+            yield
         except OSError as error:
             raise IELError(
                 f"{self.path}: the {self.content} cannot be stored ({error.strerror}); "
@@ -142,20 +149,22 @@ class Store:
         whole = len(self.shards)  # the number of the lock on the store itself
         told = False
         while True:
-            with _locked(lock, whole) as ours:
+            with self._storing(), _locked(lock, whole) as ours:
                 if ours and os.path.exists(self._file("manifest.json")) and self.open() is None:
                     os.remove(self._file("manifest.json"))  # it is damaged
             for shard in share:
                 with _locked(lock, shard) as ours:
                     # With the manifest there, a shard that is missing has been used, and is not needed again.
                     if ours and not self._finished(shard) and not os.path.exists(self._file("manifest.json")):
-                        self._write_shard(shard, extract(self.shards[shard]))
-            with _locked(lock, whole) as ours:
+                        found = extract(self.shards[shard])
+                        with self._storing():
+                            self._write_shard(shard, found)
+            with self._storing(), _locked(lock, whole) as ours:
                 if ours and all(self._finished(shard) for shard in range(whole)):
                     self._assemble()
-            found = self.open()
-            if found is not None:
-                return found
+            rows = self.open()
+            if rows is not None:
+                return rows
             missing = [shard for shard in range(whole) if not self._finished(shard)]
             if not wait and missing and not set(missing) & set(share):
                 logger.info(f"{self.path}: this share is finished; {len(missing)} of {whole} shards are missing")

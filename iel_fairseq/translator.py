@@ -20,9 +20,9 @@ from torch import Tensor
 from iel_fairseq.attention_words import read_attention_words
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.data_folder import data_folder_of
+from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import extraction_device, extraction_dtype
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.source_tokens import listed, source_tokens, symbols_of
@@ -122,7 +122,7 @@ class AttnEnhancedTranslator:
             options.source_lang, options.target_lang = remembered.languages(options.source_lang, options.target_lang)
             task = tasks.setup_task(options)  # whose --attn-model is asked for now
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
-        device, dtype = extraction_device(cpu), extraction_dtype(fp16, bf16)
+        device, dtype = chosen_device(cpu), chosen_dtype(fp16, bf16)
         model.to(device, dtype).eval()
         # Not fairseq's prepare_for_inference_, which binds a ConvS2S to one size of beam.
         model.make_generation_fast_()

@@ -116,7 +116,7 @@ class TwoPassTranslationTask(TranslationTask):
         """Say once that attention words do not fit, or that the extractor cannot read long sources at all."""
         if cut and not self._told_of_cut:
             self._told_of_cut = True
-            logger.warning(f"attention words are cut to fit {self.limit} tokens, {cut} in a first batch")
+            logger.warning(f"attention words are cut to fit {self.limit} tokens, {cut} in the first such batch")
         if columns > readable and not self._told_of_long:
             self._told_of_long = True
             logger.warning(

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fairseq.data import AppendTokenDataset, LanguagePairDataset, ListDataset, StripTokenDataset, TruncateDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
 from test_extraction import dataset_of
@@ -21,7 +22,7 @@ from tiny_models import EOS
 
 import iel_fairseq
 from iel_fairseq import __version__
-from iel_fairseq.attention_store import AttentionStore, source_fingerprint, store_request
+from iel_fairseq.attention_store import AttentionStore, share_of_new, source_fingerprint, store_request
 from iel_fairseq.errors import IELError
 from iel_fairseq.store import _locked
 
@@ -373,3 +374,39 @@ def test_what_cannot_be_read_by_one_call_is_one_line(whole, tmp_path):
         file.write(b"\xff")
     with pytest.raises(IELError, match="damaged; run iel extract"):
         iel_fairseq.read_attention_positions(other.path)
+
+
+def positions(*rows: list[int]) -> ListDataset:
+    return ListDataset([torch.tensor(row, dtype=torch.int64) for row in rows], np.array([len(row) for row in rows]))
+
+
+def test_share_of_new_words():
+    assert share_of_new(positions([1, 2, 3, 3], [1]), positions([1, 2, 2], [1, 4])) == pytest.approx(2 / 5)
+    assert share_of_new(positions([1, 2]), positions([1, 2])) == 0
+    assert share_of_new(positions([], []), positions([1], [])) == 0
+
+
+@pytest.mark.parametrize("dtypes", [(np.uint16, np.uint16), (np.int32, np.uint16)])
+def test_share_of_new_words_of_stores(tmp_path, monkeypatch, dtypes):
+    """Blocks of sentences, which do not end together; some sentences have no words."""
+    monkeypatch.setattr("iel_fairseq.attention_store.BLOCK_OF_SENTENCES", 7)
+    random = np.random.default_rng(1)
+    rows = [[random.integers(1, 4, random.integers(0, 6)).tolist() for _ in range(30)] for _ in dtypes]
+    stored = []
+    for name, sentences, dtype in zip("ab", rows, dtypes, strict=True):
+        builder = MMapIndexedDatasetBuilder(str(tmp_path / f"{name}.bin"), dtype)
+        for sentence in sentences:
+            builder.add_item(torch.tensor(sentence))
+        builder.finalize(str(tmp_path / f"{name}.idx"))
+        stored.append(MMapIndexedDataset(str(tmp_path / name)))
+    same = sum(now == then for pair in zip(*rows, strict=True) for now, then in zip(*pair, strict=False))
+    assert 0 < same < sum(map(len, rows[0]))
+    assert share_of_new(*stored) == pytest.approx(1 - same / sum(map(len, rows[0])))
+
+
+def test_what_the_extraction_cannot_read_is_not_blamed_on_the_store(tmp_path):
+    def extract(sentences):
+        raise FileNotFoundError(2, "No such file or directory", "train.src.bin")
+
+    with pytest.raises(FileNotFoundError, match=r"train\.src\.bin"):
+        store_in(tmp_path).fill(extract)

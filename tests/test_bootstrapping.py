@@ -6,21 +6,14 @@ import math
 import shutil
 from argparse import Namespace
 
-import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils
-from fairseq.data import ListDataset
-from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
 
-from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
+from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs
 from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
-
-
-def positions(*rows: list[int]) -> ListDataset:
-    return ListDataset([torch.tensor(row, dtype=torch.int64) for row in rows], np.array([len(row) for row in rows]))
 
 
 def bootstrapping(save_dir, **options) -> Bootstrapping:
@@ -239,30 +232,6 @@ def test_a_damaged_record_is_one_line(tmp_path):
     with pytest.raises(IELError, match="no record of bootstrapping, or a damaged one") as caught:
         Record.read(str(tmp_path / "bootstrapping.json"))
     assert "\n" not in str(caught.value)
-
-
-def test_share_of_new_words():
-    assert share_of_new(positions([1, 2, 3, 3], [1]), positions([1, 2, 2], [1, 4])) == pytest.approx(2 / 5)
-    assert share_of_new(positions([1, 2]), positions([1, 2])) == 0
-    assert share_of_new(positions([], []), positions([1], [])) == 0
-
-
-@pytest.mark.parametrize("dtypes", [(np.uint16, np.uint16), (np.int32, np.uint16)])
-def test_share_of_new_words_of_stores(tmp_path, monkeypatch, dtypes):
-    """Blocks of sentences, which do not end together; some sentences have no words."""
-    monkeypatch.setattr("iel_fairseq.bootstrapping.SENTENCES", 7)
-    random = np.random.default_rng(1)
-    rows = [[random.integers(1, 4, random.integers(0, 6)).tolist() for _ in range(30)] for _ in dtypes]
-    stored = []
-    for name, sentences, dtype in zip("ab", rows, dtypes, strict=True):
-        builder = MMapIndexedDatasetBuilder(str(tmp_path / f"{name}.bin"), dtype)
-        for sentence in sentences:
-            builder.add_item(torch.tensor(sentence))
-        builder.finalize(str(tmp_path / f"{name}.idx"))
-        stored.append(MMapIndexedDataset(str(tmp_path / name)))
-    same = sum(now == then for pair in zip(*rows, strict=True) for now, then in zip(*pair, strict=False))
-    assert 0 < same < sum(map(len, rows[0]))
-    assert share_of_new(*stored) == pytest.approx(1 - same / sum(map(len, rows[0])))
 
 
 @pytest.mark.parametrize("max_epoch", [1, 1000, math.inf])

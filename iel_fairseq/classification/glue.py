@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.parallel_text import numbered_lines, text_file
+from iel_fairseq.text_files import numbered_lines, text_file
 
 logger = logging.getLogger(__name__)
 

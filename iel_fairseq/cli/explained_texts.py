@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.glue import read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
+from iel_fairseq.device import chosen_device
 from iel_fairseq.explainers import EXPLAINERS
-from iel_fairseq.extraction import extraction_device
 
 
 def add_explained_texts(parser: argparse.ArgumentParser, importance: list[str]) -> argparse._ArgumentGroup:
@@ -42,7 +42,7 @@ def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str
         IELError: any problem of the checkpoint or the data; the checkpoint reads enhanced texts
     """
     check_samples(arguments.importance_samples)
-    classifier = load_classifier(arguments.path, extraction_device(arguments.cpu))
+    classifier = load_classifier(arguments.path, chosen_device(arguments.cpu))
     classifier.check_plain("explain its extractor, which reads them as they are")
     examples = read_glue(arguments.data, classifier.glue, arguments.gen_subset)
     return classifier, [example.text for example in examples]

@@ -17,8 +17,9 @@ from fairseq import utils
 
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.dataset import CompleteLanguagePairDataset
+from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
+from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.store import shards_of
@@ -122,8 +123,8 @@ def _extraction(
         task.dataset(arguments.gen_subset),
         arguments.gen_subset,
         extractor,
-        extraction_device(arguments.cpu),
-        extraction_dtype(arguments.fp16, arguments.bf16),
+        chosen_device(arguments.cpu),
+        chosen_dtype(arguments.fp16, arguments.bf16),
         max_tokens=arguments.attn_max_tokens,
         layer=arguments.attn_layer,
         heads=arguments.attn_heads,

@@ -9,14 +9,14 @@ from contextlib import contextmanager, nullcontext
 from typing import IO
 
 from iel_fairseq.files import not_written, whole_file
-from iel_fairseq.preparation.parallel_text import lines_of, numbered_lines
+from iel_fairseq.text_files import lines_of, numbered_lines
 
 
 def input_lines(path: str) -> Iterator[str]:
     """The lines of a text file, which may be packed, or of standard input for ``-``; without their ends.
 
     Raises:
-        IELError: as :func:`~iel_fairseq.preparation.parallel_text.numbered_lines`
+        IELError: as :func:`~iel_fairseq.text_files.numbered_lines`
     """
     numbered = (
         lines_of(input_name(path), lambda: nullcontext(sys.stdin.buffer)) if path == "-" else numbered_lines(path)

@@ -22,8 +22,8 @@ from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import read_glue, submission_value
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import output_file
+from iel_fairseq.device import chosen_device
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import extraction_device
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def run(arguments: argparse.Namespace) -> None:
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)
     examples = read_glue(arguments.data, task.glue, arguments.gen_subset)
     words = task.important_words(examples, arguments.gen_subset)
-    classifier = Classifier(model, task.glue, extraction_device(arguments.cpu), path=arguments.path)
+    classifier = Classifier(model, task.glue, chosen_device(arguments.cpu), path=arguments.path)
     scores = classifier.scores([example.text for example in examples], words)
     predictions = classifier.predictions(scores)
     with output_file(arguments.output) as file:

@@ -102,7 +102,7 @@ def _splits(arguments: argparse.Namespace) -> list[Split]:
 
 
 def _text(prefix: str, language: str) -> str:
-    from iel_fairseq.preparation.parallel_text import text_file
+    from iel_fairseq.text_files import text_file
 
     path = f"{prefix}.{language}"
     found = text_file(path)

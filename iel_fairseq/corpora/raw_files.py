@@ -22,7 +22,7 @@ from typing import IO
 from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import UNREADABLE, file_sha256, not_written, whole_file
-from iel_fairseq.preparation.parallel_text import text_file
+from iel_fairseq.text_files import text_file
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from iel_fairseq.preparation.parallel_text import Numbered, Pair, aligned, numbered_lines
+from iel_fairseq.preparation.parallel_text import Pair, aligned
+from iel_fairseq.text_files import Numbered, numbered_lines
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.parallel_text import Numbered, numbered_lines
+from iel_fairseq.text_files import Numbered, numbered_lines
 
 SEGMENT = re.compile(r"<seg[^>]*>(.*)</seg>", re.IGNORECASE)
 ABOUT_THE_TALK = re.compile(r"\s*</?(url|talkid|keywords|speaker|reviewer|translator|doc)\b", re.IGNORECASE)

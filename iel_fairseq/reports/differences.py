@@ -6,8 +6,8 @@ import logging
 from collections.abc import Sequence
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.parallel_text import numbered_lines
 from iel_fairseq.reports.runs import Run, System
+from iel_fairseq.text_files import numbered_lines
 
 logger = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from pathlib import Path
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import checked
-from iel_fairseq.preparation.parallel_text import numbered_lines
 from iel_fairseq.preparation.prepared_folder import FILE, PreparedFolder
+from iel_fairseq.text_files import numbered_lines
 
 logger = logging.getLogger(__name__)
 

@@ -14,15 +14,17 @@ from fairseq.models.lstm import LSTMEncoder
 from fairseq.tasks import register_task
 from omegaconf import OmegaConf
 
+from iel_fairseq.attention_store import share_of_new
 from iel_fairseq.attn_dropout import AttnDropout
-from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs, share_of_new
+from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs
 from iel_fairseq.config import AttnEnhancedTranslationConfig, goes_on_from
 from iel_fairseq.data_folder import check_data_folder, check_split, first_folder
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
+from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.dictionaries import read_dictionary
 from iel_fairseq.enhancement import SELF, Enhancement
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import DatasetExtraction, extraction_device, extraction_dtype
+from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.noise import Noise
 from iel_fairseq.remembered_extractor import RememberedExtractor
@@ -203,7 +205,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         self.state.merge_state_dict(self.enhancement.to_task_state())
 
     def _take_up(self) -> None:
-        """Find out where the training stopped that goes on, if one does.
+        """Where an earlier training goes on, find out what it began with.
 
         Raises:
             IELError: it began with other input
@@ -334,8 +336,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             plain,
             split,
             extractor,
-            extraction_device(self.cfg.cpu),
-            extraction_dtype(self.cfg.fp16, self.cfg.bf16),
+            chosen_device(self.cfg.cpu),
+            chosen_dtype(self.cfg.fp16, self.cfg.bf16),
             max_tokens=self.cfg.attn_max_tokens,
             **self.reading(),
             log_format=self.cfg.log_format,

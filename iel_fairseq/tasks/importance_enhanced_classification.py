@@ -18,8 +18,8 @@ from iel_fairseq.classification.importance import ImportanceExtraction, check_sa
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.config import goes_on_from
 from iel_fairseq.criterions.glue import log_glue_metrics
+from iel_fairseq.device import chosen_device
 from iel_fairseq.errors import IELError
-from iel_fairseq.extraction import extraction_device
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 from iel_fairseq.remembered_extractor import RememberedExtractor
 
@@ -160,7 +160,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         remembered = RememberedExtractor(known.extractor, known.extractor_sha256, "--importance-model")
         if self._reading:
             remembered.check_there(path)
-        extractor = load_classifier(path, extraction_device(self.cfg.cpu), self.cfg.importance_max_tokens)
+        extractor = load_classifier(path, chosen_device(self.cfg.cpu), self.cfg.importance_max_tokens)
         self._check_glue_task(path, extractor.glue.name)
         if self._reading:
             asked_for = self.cfg.importance_model not in (None, known.importance_model)

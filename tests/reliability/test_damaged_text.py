@@ -25,10 +25,10 @@ from iel_fairseq.dictionaries import read_dictionary
 from iel_fairseq.files import file_sha256
 from iel_fairseq.preparation.bpe import learn_codes, write_vocabulary
 from iel_fairseq.preparation.moses_text import count_cases, write_truecaser
-from iel_fairseq.preparation.parallel_text import numbered_lines
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
 from iel_fairseq.preparation.raw_text import text_of
 from iel_fairseq.reports.runs import System
+from iel_fairseq.text_files import numbered_lines
 
 SENTENCES = [f"la phrase numéro {number}\n" for number in range(30)]
 TEXT = "".join(SENTENCES).encode()
