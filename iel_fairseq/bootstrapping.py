@@ -25,7 +25,7 @@ from fairseq.data.iterators import EpochBatchIterating
 from fairseq.file_io import PathManager
 
 from iel_fairseq.bootstrapping_record import Record, Round
-from iel_fairseq.config import AttnEnhancedTranslationConfig, goes_on_from
+from iel_fairseq.config import AttnEnhancedTranslationConfig, resumed_checkpoint
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import not_written, whole_file
@@ -120,7 +120,7 @@ class Bootstrapping:
 
     def _round_at(self, epoch: int, first_extractor: str) -> tuple[int, bool]:
         """The round that *epoch* belongs to, which begins if it has not begun, or else whether the last has ended."""
-        if not self._entered and goes_on_from(self._cfg) is None:
+        if not self._entered and resumed_checkpoint(self._cfg) is None:
             self._forget_an_earlier_training()
         number = self._number_at(epoch)
         if number in [each.number for each in self.record.rounds]:
@@ -157,7 +157,7 @@ class Bootstrapping:
             )
         self.weights_of = number
 
-    def go_on_from_best(self, trainer: Any) -> None:
+    def load_best(self, trainer: Any) -> None:
         """When a round begins, go on from the weights of its extractor, the best so far.
 
         Args:

@@ -96,7 +96,7 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     log_interval: int = II("common.log_interval")
 
 
-def goes_on_from(cfg: Any) -> Optional[str]:
+def resumed_checkpoint(cfg: Any) -> Optional[str]:
     """The checkpoint from which fairseq lets a training with the options *cfg* go on; None: it begins."""
     path: Optional[str] = cfg.restore_file
     if path == "checkpoint_last.pt":

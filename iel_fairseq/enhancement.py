@@ -163,7 +163,7 @@ class Enhancement:
         noise = self.noise if self.attn_noise else None
         return extractor, self.attn_positions, self.attn_layer, self.attn_heads, noise
 
-    def check_goes_on(self, last: str, began: Enhancement, same_extractor: bool) -> None:
+    def check_resumes(self, last: str, began: Enhancement, same_extractor: bool) -> None:
         """Before a training goes on from the checkpoint *last*, which remembers *began*.
 
         Args:

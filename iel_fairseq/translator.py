@@ -231,7 +231,7 @@ class AttnEnhancedTranslator:
         src_tokens, words = sample["net_input"]["src_tokens"], first.words
         if all_weights:
             read = read_attention_words(
-                self._task.reader(self._model), src_tokens, words.hypotheses, **self._task.reading()
+                self._task.reader(self._model), src_tokens, words.hypotheses, **self._task.attention_choice()
             )
             words = replace(words, attention=read.attention)
         sources = [symbols_of(tokens, self._task.source_dictionary) for tokens in src_tokens]

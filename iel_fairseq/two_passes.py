@@ -60,7 +60,7 @@ class TwoPassTranslationTask(TranslationTask):
         """What messages call it."""
         raise NotImplementedError
 
-    def reading(self) -> dict[str, Any]:
+    def attention_choice(self) -> dict[str, Any]:
         """Which of its attention is read: layer and heads."""
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class TwoPassTranslationTask(TranslationTask):
             return sample, None
         src_tokens = sample["net_input"]["src_tokens"]
         try:
-            words = extract_attention_words(first, src_tokens, **self.reading())
+            words = extract_attention_words(first, src_tokens, **self.attention_choice())
         except NotFiniteError as error:
             number = int(sample["id"][error.row] if "id" in sample else error.row) + 1
             raise NotFiniteError(0, error.row, f"{self.reader_name}, sentence {number:,}") from error

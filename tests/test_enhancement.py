@@ -37,12 +37,12 @@ def test_the_seed_of_noise_is_part_of_it_where_there_is_any():
 
 @pytest.mark.parametrize("changed", [*OTHER_INPUT, {"extractor": None}, {"attn_dropout": 0.3}])
 def test_a_training_goes_on_with_the_same_input(changed):
-    OURS.check_goes_on("last.pt", replace(OURS), same_extractor=True)
-    OURS.check_goes_on("last.pt", replace(OURS, extractor_sha256="cd"), same_extractor=False)
+    OURS.check_resumes("last.pt", replace(OURS), same_extractor=True)
+    OURS.check_resumes("last.pt", replace(OURS, extractor_sha256="cd"), same_extractor=False)
     with pytest.raises(IELError, match=r"last\.pt: this training began with another extractor"):
-        OURS.check_goes_on("last.pt", replace(OURS, extractor_sha256="cd"), same_extractor=True)
+        OURS.check_resumes("last.pt", replace(OURS, extractor_sha256="cd"), same_extractor=True)
     with pytest.raises(IELError, match=r"last\.pt: this training began with .*, not with attention words of a\.pt"):
-        OURS.check_goes_on("last.pt", replace(OURS, **changed), same_extractor=False)
+        OURS.check_resumes("last.pt", replace(OURS, **changed), same_extractor=False)
 
 
 @pytest.mark.parametrize(

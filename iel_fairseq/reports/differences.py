@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 
 from iel_fairseq.errors import IELError
+from iel_fairseq.preparation.raw_text import TokensForText
 from iel_fairseq.reports.runs import Run, System
 from iel_fairseq.text_files import numbered_lines
 
@@ -54,25 +56,19 @@ def attention_words(run: Run, system: System, split: str, indices: Sequence[int]
     Returns:
         by index; empty where the extractor is missing, which is logged
     """
-    import torch
-    from fairseq import checkpoint_utils
-
-    from iel_fairseq.attention_words import extract_attention_words
+    from iel_fairseq.attention_reader import AttentionReader
 
     try:
-        (model,), _, task = checkpoint_utils.load_model_ensemble_and_task(
-            [str(system.folder / "checkpoint_best.pt")], arg_overrides={"data": str(run.folder / "data-bin")}
+        reader = AttentionReader.from_pretrained(
+            system.folder / "checkpoint_best.pt", run.folder / "data-bin", cpu=True
         )
-        reader = task.reader(model.eval())
         lines = [line for _, line in numbered_lines(str(run.folder / "bpe" / f"{split}.{run.source}"))]
-        found: dict[int, str] = {}
-        for index in indices:
-            tokens = task.source_dictionary.encode_line(lines[index], add_if_not_exist=False).long()
-            with torch.no_grad():
-                words = extract_attention_words(reader, tokens.unsqueeze(0), **task.reading())
-            x = lines[index].split()
-            found[index] = " ".join(f"{x[position - 1]}/{position}" for position in words.positions[0].tolist())
+        pieces = [lines[index] for index in indices]
+        readings = replace(reader, text=TokensForText()).read(pieces)
     except (IELError, IndexError) as error:
         logger.warning(f"{system.folder}: no attention words are shown ({error})")
         return {}
-    return found
+    return {
+        index: " ".join(f"{x.split()[position - 1]}/{position}" for [position] in reading.positions)
+        for index, x, reading in zip(indices, pieces, readings, strict=True)
+    }

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from iel_fairseq.attention_store import share_of_new
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs
-from iel_fairseq.config import AttnEnhancedTranslationConfig, goes_on_from
+from iel_fairseq.config import AttnEnhancedTranslationConfig, resumed_checkpoint
 from iel_fairseq.data_folder import check_data_folder, check_split, first_folder
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.device import chosen_device, chosen_dtype
@@ -146,7 +146,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         found_best = self._bootstrapping.extractor if self._bootstrapping is not None else None
         return found_best or self._asked or self.cfg.finetune_from_model
 
-    def reading(self) -> dict[str, Any]:
+    def attention_choice(self) -> dict[str, Any]:
         """Which attention is read, layer and heads: in decoding as in training, where the checkpoint knows."""
         known = self.enhancement if self._decoding and self.enhancement.extractor is not None else self.cfg
         return {"layer": known.attn_layer, "heads": known.attn_heads}
@@ -164,7 +164,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         remembered = RememberedExtractor(self.enhancement.extractor, self.enhancement.extractor_sha256, "--attn-model")
         if self._decoding:
             remembered.check_there(path)
-        extractor = load_extractor(path, self, **self.reading())
+        extractor = load_extractor(path, self, **self.attention_choice())
         if self._decoding:
             remembered.check_same(path, extractor.sha256, asked_for=self._asked is not None)
         self._extractor = extractor
@@ -201,16 +201,16 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             attn_dropout=self.cfg.attn_dropout,
             round=self._round_of_extractor + number,
         )
-        self._take_up()
+        self._resume()
         self.state.merge_state_dict(self.enhancement.to_task_state())
 
-    def _take_up(self) -> None:
+    def _resume(self) -> None:
         """Where an earlier training goes on, find out what it began with.
 
         Raises:
             IELError: it began with other input
         """
-        last = None if self._has_begun else goes_on_from(self.cfg)
+        last = None if self._has_begun else resumed_checkpoint(self.cfg)
         if last is None:
             return
         began = Enhancement.from_checkpoint(last)
@@ -219,7 +219,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         ended = began.round == self.enhancement.round - 1
         self._extractor_before = began.extractor_sha256 if ended else None
         same_round = self._bootstrapping is None or began.round == self.enhancement.round
-        self.enhancement.check_goes_on(last, began, same_extractor=same_round)
+        self.enhancement.check_resumes(last, began, same_extractor=same_round)
 
     # --- data --------------------------------------------------------------------------------------------------
 
@@ -253,8 +253,9 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             return
         extractor = self.extractor()
         if extractor is None:
-            self._take_up()
-            logger.warning("no extractor (--attn-model or --finetune-from-model): this is plain translation")
+            self._resume()
+            if split == self.cfg.train_subset:
+                logger.warning("no extractor (--attn-model or --finetune-from-model): this is plain translation")
             return
         if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
             raise IELError("--fp16: training in half precision wants a GPU; leave it out, or take --bf16")
@@ -304,7 +305,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         """Called at the beginning of each epoch, see :mod:`iel_fairseq.compat`."""
         self._has_begun = True
         if self._bootstrapping is not None:
-            self._bootstrapping.go_on_from_best(trainer)
+            self._bootstrapping.load_best(trainer)
 
     def begin_valid_epoch(self, epoch, model):
         """Called by fairseq when a validation begins."""
@@ -339,7 +340,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             chosen_device(self.cfg.cpu),
             chosen_dtype(self.cfg.fp16, self.cfg.bf16),
             max_tokens=self.cfg.attn_max_tokens,
-            **self.reading(),
+            **self.attention_choice(),
             log_format=self.cfg.log_format,
             log_interval=self.cfg.log_interval,
         )

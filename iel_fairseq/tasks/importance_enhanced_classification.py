@@ -16,7 +16,7 @@ from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, Example, read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.classification.pretrained import Pretrained
-from iel_fairseq.config import goes_on_from
+from iel_fairseq.config import resumed_checkpoint
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.device import chosen_device
 from iel_fairseq.errors import IELError
@@ -189,7 +189,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
                     seed=self.cfg.seed,
                 )
             )
-        last = goes_on_from(self.cfg)
+        last = resumed_checkpoint(self.cfg)
         if last is not None:
             began = WordEnhancement.from_task_state(last, task_state_of(last))
             if not began.same_input(self.enhancement):
