@@ -75,6 +75,30 @@ class Enhancement:
             target_dictionary=dictionary_fingerprint(target),
         )
 
+    def with_words_of(self, path: str, sha256: str, cfg: AttnEnhancedTranslationConfig, round: int) -> Enhancement:
+        """The same data, read by an extractor, as the options of a training have it.
+
+        Args:
+            path: absolute path of the extractor's checkpoint
+            sha256: of that file
+            cfg: the options
+            round: bootstrapping round
+        """
+        return replace(
+            self,
+            extractor=path,
+            extractor_sha256=sha256,
+            attn_model=cfg.attn_model,
+            reads_itself=cfg.attn_model == SELF,
+            attn_positions=cfg.attn_positions,
+            attn_layer=cfg.attn_layer,
+            attn_heads=None if cfg.attn_heads is None else tuple(cfg.attn_heads),
+            attn_noise=cfg.attn_noise or 0.0,
+            attn_noise_seed=cfg.seed,
+            attn_dropout=cfg.attn_dropout,
+            round=round,
+        )
+
     def languages(self, source_lang: str | None, target_lang: str | None) -> tuple[str | None, str | None]:
         """Those of the training, whose options say these; None where fairseq found them in its data folder."""
         return source_lang or self.source_lang, target_lang or self.target_lang

@@ -2,7 +2,6 @@
 
 import logging
 import os
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from fairseq.models.lstm import LSTMEncoder
 from fairseq.tasks import register_task
 from omegaconf import OmegaConf
 
-from iel_fairseq.attention_store import share_of_new
+from iel_fairseq.attention_store import AttentionPositions, share_of_new
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs
 from iel_fairseq.config import AttnEnhancedTranslationConfig, resumed_checkpoint
@@ -187,19 +186,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         number = 1 if self._bootstrapping is None else self._bootstrapping.number
         if number == 1:
             self._round_of_extractor = extractor.round
-        self.enhancement = replace(
-            self.enhancement,
-            extractor=extractor.path,
-            extractor_sha256=extractor.sha256,
-            attn_model=self.cfg.attn_model,
-            reads_itself=self._reads_itself,
-            attn_positions=self.cfg.attn_positions,
-            attn_layer=self.cfg.attn_layer,
-            attn_heads=None if self.cfg.attn_heads is None else tuple(self.cfg.attn_heads),
-            attn_noise=self.cfg.attn_noise or 0.0,
-            attn_noise_seed=self.cfg.seed,
-            attn_dropout=self.cfg.attn_dropout,
-            round=self._round_of_extractor + number,
+        self.enhancement = self._data.with_words_of(
+            extractor.path, extractor.sha256, self.cfg, self._round_of_extractor + number
         )
         self._resume()
         self.state.merge_state_dict(self.enhancement.to_task_state())
@@ -236,59 +224,75 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             IELError: missing or empty split, or any problem of the extractor
         """
         earlier, another_round = self.datasets.get(split), False
-        if split == self.cfg.train_subset and task_cfg is None and self._bootstrapping is not None:
+        training = split == self.cfg.train_subset
+        if training and task_cfg is None and self._bootstrapping is not None:
             another_round = self._bootstrapping.enter(epoch, self._extractor_path())
             same_data = self._bootstrapping.over or not super().has_sharded_data(split)
             if earlier is not None and not another_round and same_data:
                 return  # the round goes on with its data, or the last one has ended
-        folders = utils.split_paths(self.cfg.data)
-        folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
-        check_split(folder, split, self.cfg.source_lang, self.cfg.target_lang)
-        super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
-        plain = CompleteLanguagePairDataset(self.datasets[split])
-        self.datasets[split] = plain
-        self.dataset_to_epoch_iter.pop(earlier, None)
-        self._combined[split] = combine
+        folder = self._load_plain(split, epoch, combine, **kwargs)
         if task_cfg is not None or self._decoding:
             return
         extractor = self.extractor()
         if extractor is None:
             self._resume()
-            if split == self.cfg.train_subset:
+            if training:
                 logger.warning("no extractor (--attn-model or --finetune-from-model): this is plain translation")
             return
         if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
             raise IELError("--fp16: training in half precision wants a GPU; leave it out, or take --bf16")
         others_read_by = self.enhancement.extractor_sha256
         self._start_enhanced_training(extractor)
-        if self._reads_itself and split != self.cfg.train_subset:
+        if self._reads_itself and not training:
             return  # each validation has a first pass of its own
-        stores = self.cfg.attn_store or folder
-        extraction = self._extraction(plain, split, extractor)
+        extraction, stores = self._extraction(self.datasets[split], split, extractor), self.cfg.attn_store or folder
+        self.datasets[split] = enhanced = self._enhanced(extraction, stores)
+        if another_round and self._bootstrapping is not None:
+            if others_read_by != extractor.sha256:
+                for other in [name for name in self.datasets if name != split]:
+                    self.load_dataset(other, combine=self._combined[other])
+            before = self._positions_before(extraction, stores, earlier)
+            if before is not None:
+                self._bootstrapping.note_changed(share_of_new(enhanced.attention_positions, before))
+
+    def _load_plain(self, split: str, epoch: int, combine: bool, **kwargs: Any) -> str:
+        """Load a split with plain sources, every sentence in some batch; the data folder that it is from."""
+        folders = utils.split_paths(self.cfg.data)
+        folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
+        check_split(folder, split, self.cfg.source_lang, self.cfg.target_lang)
+        self.dataset_to_epoch_iter.pop(self.datasets.get(split), None)
+        super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
+        self.datasets[split] = CompleteLanguagePairDataset(self.datasets[split])
+        self._combined[split] = combine
+        return folder
+
+    def _enhanced(self, extraction: DatasetExtraction, stores: str) -> AttnEnhancedDataset:
+        """The data set of *extraction* with its attention words, from the folder *stores* or extracted into it."""
         positions = extraction.store(stores).fill(extraction.positions)
-        extractor.model.cpu()  # leave the GPU to the training
-        training = split == self.cfg.train_subset
+        extraction.extractor.model.cpu()  # leave the GPU to the training
+        training = extraction.name == self.cfg.train_subset
         # fairseq leaves out what has more tokens than a batch may have: rather a few attention words than a sentence.
         limit = min(self.limit, (self.cfg.max_tokens if training else self.cfg.max_tokens_valid) or self.limit)
         enhanced = AttnEnhancedDataset(
-            plain,
+            extraction.dataset,
             positions,
             attn_positions=self.cfg.attn_positions,
             limit=limit,
             noise=self.enhancement.noise,
             dropout=AttnDropout(self.cfg.attn_dropout if training else 0.0, self.cfg.seed),
         )
-        logger.info(f"{split}: {extractor.path} (SHA-256 {extractor.sha256[:12]}) gave {enhanced.summary}")
-        self.datasets[split] = enhanced
-        if another_round and self._bootstrapping is not None:
-            if others_read_by != extractor.sha256:
-                for other in [name for name in self.datasets if name != split]:
-                    self.load_dataset(other, combine=self._combined[other])
-            before = earlier.attention_positions if isinstance(earlier, AttnEnhancedDataset) else None
-            if before is None and self._extractor_before is not None:
-                before = extraction.store(stores, self._extractor_before).open()
-            if before is not None and len(folders) == 1:
-                self._bootstrapping.note_changed(share_of_new(positions, before))
+        path, sha256 = extraction.extractor.path, extraction.extractor.sha256
+        logger.info(f"{extraction.name}: {path} (SHA-256 {sha256[:12]}) gave {enhanced.summary}")
+        return enhanced
+
+    def _positions_before(self, extraction: DatasetExtraction, stores: str, earlier: Any) -> AttentionPositions | None:
+        """Those of the last round, whose data set *earlier* was, in this process; None: there are none to compare."""
+        if len(utils.split_paths(self.cfg.data)) > 1:
+            return None
+        if isinstance(earlier, AttnEnhancedDataset):
+            return earlier.attention_positions
+        sha256 = self._extractor_before
+        return None if sha256 is None else extraction.store(stores, sha256).open()
 
     def has_sharded_data(self, split):
         """Whether fairseq shall ask for the data of each epoch anew: with bootstrapping, another round may begin."""
