@@ -18,6 +18,7 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
 
 NOT_LOADED = "not a model that transformers can load as a classifier"
+NOT_THERE = "no such folder here, and no model of that name that transformers can load from the hub"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Pretrained:
         from transformers import AutoConfig, AutoTokenizer
 
         labels = glue.labels or (glue.label,)
-        with in_one_line(name, NOT_LOADED):
+        with in_one_line(name, NOT_LOADED if os.path.isdir(name) else NOT_THERE):
             theirs = [*AutoConfig.from_pretrained(name, trust_remote_code=False).id2label.values()]
             if sorted(theirs) == sorted(labels) and theirs != [*labels]:
                 raise IELError(

@@ -70,7 +70,10 @@ def test_the_limit_of_models_without_position_embeddings():
         ({"data": None}, "DATA: give the folder"),
         ({"glue_task": None}, "--glue-task: give one of CoLA"),
         ({}, "--hf-model: give a pretrained encoder"),
-        ({"hf_model": "no/such/folder"}, "no/such/folder: not a model that transformers can load"),
+        (
+            {"hf_model": "no/such/folder"},
+            "no/such/folder: no such folder here, and no model of that name",
+        ),
         (
             {"best_checkpoint_metric": "accuracy", "hf_model": "bert"},
             "--best-checkpoint-metric accuracy: for CoLA it is one of loss, matthews",
