@@ -210,6 +210,9 @@ class _Generation:
         self._time = 0
         # Of the sentences that still generate:
         self._rows = _readable(model, src_lengths, is_word & self._limits.gt(0).unsqueeze(1))
+        if len(self._rows) < len(src_tokens):
+            columns = _longest(src_lengths[self._rows])
+            src_tokens, is_word = src_tokens[:, :columns], is_word[:, :columns]
         self._no_word, self._ends = ~is_word[self._rows], self._limits[self._rows]
         self._going_on = self._ends.gt(0)
         self.tokens = src_tokens.new_full((len(self._rows),), self._eos)
@@ -303,12 +306,13 @@ def read_attention_words(
     fits = lengths.le(model.max_decoder_positions()).unsqueeze(1)
     rows = _readable(model, src_lengths, is_word & fits)
     if rows.numel() and hypotheses.size(1):
-        encoder_out = model.encoder(src_tokens[rows], src_lengths=src_lengths[rows])
+        columns = _longest(src_lengths[rows])
+        encoder_out = model.encoder(src_tokens[rows, :columns], src_lengths=src_lengths[rows])
         prefixes = torch.cat([hypotheses.new_full((len(rows), 1), eos), hypotheses[rows, :-1]], dim=1)
         with reading_attention(model.decoder, layer, heads) as (options, read_attention):
             attention = read_attention(model.decoder(prefixes, encoder_out=encoder_out, **options))
-        score, column = attention.masked_fill(~is_word[rows].unsqueeze(1), -1.0).max(dim=2)
-        positions[rows], scores[rows], weights[rows] = column + 1, score.float(), attention.float()
+        score, column = attention.masked_fill(~is_word[rows, :columns].unsqueeze(1), -1.0).max(dim=2)
+        positions[rows], scores[rows], weights[rows, :, :columns] = column + 1, score.float(), attention.float()
         _check_finite(0, scores.masked_fill(hypotheses.eq(pad), 0))
     nothing = hypotheses.eq(pad) | positions.eq(0)
     return AttentionWords.of(
@@ -348,6 +352,11 @@ def _check_finite(number: int, scores: Tensor) -> None:
 def _readable(model: FairseqEncoderDecoderModel, src_lengths: Tensor, is_word: Tensor) -> Tensor:
     """The sentences that have words, and not more than *model* can read: int64, indices."""
     return (is_word.any(dim=1) & src_lengths.le(model.encoder.max_positions())).nonzero().squeeze(1)
+
+
+def _longest(src_lengths: Tensor) -> int:
+    """Columns of some sentences alone, without those that only others needed, which fairseq's LSTM cannot have."""
+    return int(src_lengths.max()) if len(src_lengths) else 0
 
 
 def _closed_up(going_on: Tensor, count: int) -> Tensor:

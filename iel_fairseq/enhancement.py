@@ -38,7 +38,7 @@ class Enhancement:
         attn_heads: the heads that were read; None: all
         attn_noise: share of the attention words that were replaced by random ones
         attn_noise_seed: of those
-        attn_dropout: share of the training sentences that had none, others in each epoch
+        attn_dropout: share of the training sentences that had none, others in each epoch; None when not known
         round: bootstrapping round; 0 for a model that reads the plain source
         data: absolute path of the data folder, the first one; None when not known
         source_lang: source language of the data; None when not known
@@ -56,7 +56,7 @@ class Enhancement:
     attn_heads: tuple[int, ...] | None = None
     attn_noise: float = 0.0
     attn_noise_seed: int = 1
-    attn_dropout: float = 0.0
+    attn_dropout: float | None = None
     round: int = 0
     data: str | None = None
     source_lang: str | None = None
@@ -198,9 +198,10 @@ class Enhancement:
         Raises:
             IELError: it was enhanced in another way
         """
+        dropout = self.attn_dropout if began.attn_dropout is None else began.attn_dropout
         before, now = (
             (each.extractor is None, each.reads_itself, each.attn_dropout, each._input(extractor_given=True))
-            for each in (began, self)
+            for each in (replace(began, attn_dropout=dropout), self)
         )
         if before != now:
             raise IELError(
@@ -222,5 +223,5 @@ class Enhancement:
         extractor = "the model itself" if self.reads_itself else self.extractor
         layer = "" if self.attn_layer is None else f", layer {self.attn_layer}"
         heads = "" if self.attn_heads is None else f", heads {','.join(map(str, self.attn_heads))}"
-        dropout = f", {100 * self.attn_dropout:g}% of the sentences without" if self.attn_dropout else ""
+        dropout = f", {100 * self.attn_dropout:g}% of the sentences plain" if self.attn_dropout else ""
         return f"attention words of {extractor}{layer}{heads}{noise}{dropout}, attention positions {positions}"

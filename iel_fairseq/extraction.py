@@ -29,6 +29,7 @@ from iel_fairseq.attention_words import (
     read_attention_words,
 )
 from iel_fairseq.extractor import Extractor
+from iel_fairseq.padding import right_padded
 from iel_fairseq.threads import shared_out
 
 logger = logging.getLogger(__name__)
@@ -206,7 +207,8 @@ class DatasetExtraction:
         if not len(readable):
             return torch.stack(best)
         search = SequenceGenerator([model], dictionary, self.beam, max_len_a=MAX_LEN_A, max_len_b=MAX_LEN_B)
-        net_input = {"src_tokens": src_tokens[readable], "src_lengths": src_lengths[readable]}
+        readable_tokens, readable_lengths = right_padded(src_tokens[readable], dictionary.pad())
+        net_input = {"src_tokens": readable_tokens, "src_lengths": readable_lengths}
         try:
             for row, found in zip(readable.tolist(), search.generate([model], {"net_input": net_input}), strict=True):
                 best[row] = found[0]["tokens"][:-1]

@@ -99,7 +99,7 @@ def _with_data(enhancement: Enhancement, cfg: DictConfig, task: FairseqTask) -> 
     languages = enhancement.languages(cfg.task.get("source_lang"), cfg.task.get("target_lang"))
     folder = enhancement.data or first_folder(cfg.task.get("data"))
     ours = os.path.realpath(first_folder(task.cfg.data))
-    known = os.path.isdir(folder) and (os.path.isabs(folder) or os.path.realpath(folder) == ours)
+    known = bool(folder) and os.path.isdir(folder) and (os.path.isabs(folder) or os.path.realpath(folder) == ours)
     if None in languages and known:
         pairs = language_pairs(folder)
         languages = pairs.pop() if len(pairs) == 1 else (None, None)
@@ -110,12 +110,13 @@ def _check_dictionaries(path: str, task: FairseqTask, weights: dict[str, Any], e
     """Compare what the checkpoint lets us know of its dictionaries with the data's.
 
     It holds none: sizes are in the weights, entries in its own data folder, when that is still there, and a
-    fingerprint in checkpoints that were trained with ``--user-dir iel_fairseq``.
+    fingerprint in checkpoints that were trained with this package's ``--user-dir``.
     """
     for side, half in (("source", "encoder"), ("target", "decoder")):
         ours: Dictionary = getattr(task, f"{side}_dictionary")
-        file = os.path.join(enhancement.data or "", f"dict.{getattr(enhancement, f'{side}_lang')}.txt")
-        difference = first_difference(read_dictionary(file), ours) if os.path.isfile(file) else None
+        file = os.path.join(enhancement.data or "DATA-BIN", f"dict.{getattr(enhancement, f'{side}_lang')}.txt")
+        there = enhancement.data is not None and os.path.isfile(file)
+        difference = first_difference(read_dictionary(file), ours) if there else None
         embedding = weights.get(f"{half}.embed_tokens.weight")
         fingerprint = getattr(enhancement, f"{side}_dictionary")
         if embedding is not None and embedding.size(0) != len(ours):
@@ -126,10 +127,10 @@ def _check_dictionaries(path: str, task: FairseqTask, weights: dict[str, Any], e
             difference = None  # whatever has become of its data folder since
         elif fingerprint is not None:
             difference = difference or "their fingerprints differ"
-        elif not os.path.isfile(file):
+        elif not there:
             logger.warning(
-                f"{path}: whether its {side} dictionary is the data's, its size alone says: it was trained without "
-                f"--user-dir iel_fairseq, and its data folder is not known"
+                f"{path}: whether its {side} dictionary is the data's, its size alone says: it does not remember its "
+                f"dictionaries, and its data folder has none, or is not known"
             )
         if difference:
             raise IELError(

@@ -27,15 +27,15 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
     """A file that is written under a temporary name, and gets its own when it is whole.
 
     Args:
-        path: its name; what is there and no file, such as a pipe or ``/dev/null``, is written to as it is
+        path: its name; what is no file, such as a pipe or ``/dev/null``, is written to as it is
         mode: ``w``, text in UTF-8, or ``wb``
 
     Raises:
         OSError: it cannot be written, and ``filename`` is *path*; or what is done meanwhile raises it
     """
     encoding = None if "b" in mode else "utf-8"
-    if os.path.exists(path) and not os.path.isfile(path):
-        with open(path, mode, encoding=encoding) as file:  # or says that it is a folder
+    if _is_no_file(path):
+        with open(path, mode.replace("w", "a"), encoding=encoding) as file:  # or says that it is a folder
             yield file
         return
     temporary = f"{path}.part"
@@ -49,6 +49,16 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
         if isinstance(error, OSError) and (error.filename == temporary or (error.filename is None and no_room(error))):
             error.filename = path
         raise
+
+
+def behind_links(path: str) -> str:
+    """The file that *path* leads to; what is no file stays as it is."""
+    return path if _is_no_file(path) else os.path.realpath(path)
+
+
+def _is_no_file(path: str) -> bool:
+    # What /dev/stdout leads to may be a file: the shell's, to which others write as well.
+    return path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def no_room(error: OSError) -> bool:

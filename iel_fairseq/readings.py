@@ -113,7 +113,9 @@ class Reading:
 
         Pieces are subword-nmt's, with ``@@`` where a word goes on, or SentencePiece's, with ``▁`` where one begins.
         """
-        columns, rows = _words(self.source), _words(self.hypothesis)
+        sentencepiece = any(piece.startswith("▁") for piece in [*self.source, *self.hypothesis])
+        sentencepiece &= not any(piece.endswith("@@") for piece in [*self.source, *self.hypothesis])
+        columns, rows = _words(self.source, sentencepiece), _words(self.hypothesis, sentencepiece)
         word_at = {piece: number for number, word in enumerate(columns, start=1) for piece in word}
         positions = [
             list(dict.fromkeys(word_at[position - 1] for row in word for position in self.positions[row]))
@@ -125,8 +127,8 @@ class Reading:
             whole = [np.stack(by_word, axis=1)[word].mean(axis=0) for word in rows]
             attention = np.array(whole, dtype=float).reshape(len(rows), len(columns) + 1)
         return Reading(
-            [_joined(self.source, word) for word in columns],
-            [_joined(self.hypothesis, word) for word in rows],
+            [_joined(self.source, word, sentencepiece) for word in columns],
+            [_joined(self.hypothesis, word, sentencepiece) for word in rows],
             positions,
             attention,
         )
@@ -156,13 +158,12 @@ def readings_of_batch(
         )
 
 
-def _words(pieces: Sequence[str]) -> list[list[int]]:
+def _words(pieces: Sequence[str], sentencepiece: bool) -> list[list[int]]:
     """Which pieces make up each word."""
     words: list[list[int]] = []
-    marked_where_they_begin = any(piece.startswith("▁") for piece in pieces)
     goes_on = False
     for index, piece in enumerate(pieces):
-        if marked_where_they_begin:
+        if sentencepiece:
             goes_on = index > 0 and not piece.startswith("▁")
         if goes_on:
             words[-1].append(index)
@@ -172,8 +173,10 @@ def _words(pieces: Sequence[str]) -> list[list[int]]:
     return words
 
 
-def _joined(pieces: Sequence[str], word: Sequence[int]) -> str:
-    return "".join(pieces[index].removesuffix("@@") for index in word).removeprefix("▁")
+def _joined(pieces: Sequence[str], word: Sequence[int], sentencepiece: bool) -> str:
+    if sentencepiece:
+        return "".join(pieces[index] for index in word).removeprefix("▁")
+    return "".join(pieces[index].removesuffix("@@") for index in word)
 
 
 def read_readings(path: str | os.PathLike[str]) -> list[Reading]:

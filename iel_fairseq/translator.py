@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import numbers
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -200,7 +201,7 @@ class AttnEnhancedTranslator:
         return found
 
     def _generator(self, model: BaseFairseqModel, beam: int) -> SequenceGenerator:
-        if not isinstance(beam, int) or beam < 1:
+        if not isinstance(beam, numbers.Integral) or beam < 1:
             raise IELError(f"beam {beam}: it is a whole number, at least 1")
         options = copy.deepcopy(self._generation)
         with open_dict(options):

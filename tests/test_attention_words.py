@@ -199,6 +199,19 @@ def test_sentence_beyond_the_models_limit_generates_nothing(make):
     assert unpack(words, 2) == unpack(alone, 0)
 
 
+def test_the_longest_may_be_left_out_of_a_batch():
+    """fairseq's LSTM takes no columns that are empty for all."""
+    model = make_lstm()
+    source = batch([4] * 70, [5] * 4, [6, 7])
+    words = extract_attention_words(model, source)
+    assert words.lengths[0] == 0
+    alone = extract_attention_words(model, batch([5] * 4, [6, 7]))
+    assert [unpack(words, row) for row in (1, 2)] == [unpack(alone, row) for row in (0, 1)]
+    read = read_attention_words(model, source, words.hypotheses)
+    assert torch.equal(read.positions, words.positions)
+    assert read.attention.shape[2] == 71
+
+
 def test_longest_hypothesis_is_computed_for_each_sentence_from_its_own_length():
     model = make_transformer(seed=3)  # which never ends
     texts = [[4] * 10, [5] * 4, [6]]

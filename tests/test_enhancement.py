@@ -11,7 +11,8 @@ from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.noise import Noise
 
-OURS = Enhancement("a.pt", "ab", source_lang="src", target_lang="tgt", source_dictionary="s", target_dictionary="t")
+LANGUAGES = {"source_lang": "src", "target_lang": "tgt"}
+OURS = Enhancement("a.pt", "ab", attn_dropout=0.0, **LANGUAGES, source_dictionary="s", target_dictionary="t")
 
 OTHER_INPUT = [
     {"attn_positions": True},
@@ -38,6 +39,7 @@ def test_the_seed_of_noise_is_part_of_it_where_there_is_any():
 @pytest.mark.parametrize("changed", [*OTHER_INPUT, {"extractor": None}, {"attn_dropout": 0.3}])
 def test_a_training_goes_on_with_the_same_input(changed):
     OURS.check_resumes("last.pt", replace(OURS), same_extractor=True)
+    OURS.check_resumes("last.pt", replace(OURS, attn_dropout=None), same_extractor=True)  # it was not always remembered
     OURS.check_resumes("last.pt", replace(OURS, extractor_sha256="cd"), same_extractor=False)
     with pytest.raises(IELError, match=r"last\.pt: this training began with another extractor"):
         OURS.check_resumes("last.pt", replace(OURS, extractor_sha256="cd"), same_extractor=True)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from fairseq.data import LanguagePairDataset
 from test_attention_words import sentences
-from tiny_models import EOS, batch, make_fconv, make_task, make_transformer
+from tiny_models import EOS, batch, make_fconv, make_lstm, make_task, make_transformer
 
 from iel_fairseq.attention_words import extract_attention_words
 from iel_fairseq.dataset import CompleteLanguagePairDataset
@@ -124,6 +124,17 @@ def test_heads_and_layer_are_those_asked_for_in_analysis_too(options):
 def test_a_beams_hypotheses_are_as_long_as_greedy_ones_at_most():
     found = extraction(dataset_of([[4] * 5]), make_transformer(seed=3), beam=2).positions(range(1))
     assert len(found[0]) == 17  # 1.2 x 6 + 10: fairseq counts </s> in the source
+
+
+@pytest.mark.parametrize("make", [make_transformer, make_fconv, make_lstm])
+def test_a_beam_is_not_wider_or_longer_for_a_source_that_is_left_out(make):
+    texts = [[4, 5, 6], [7, 8], [9]]
+    beside = [[4] * 80, *texts]  # the models read 64
+    alone, found = (
+        [row.tolist() for row in extraction(dataset_of(some), make(), 8000, beam=3).positions(range(len(some)))]
+        for some in (texts, beside)
+    )
+    assert found == [[], *alone]
 
 
 def test_the_extractor_computes_in_the_precision_that_is_asked_for():

@@ -73,7 +73,9 @@ def test_a_relative_data_folder_of_another_place_says_nothing(task, saved, tmp_p
     with caplog.at_level(logging.WARNING):
         load_extractor(saved("DATA-BIN"), task)
         load_extractor(saved("DATA-BIN", (None, None)), task)
-    assert caplog.text.count("dictionary is the data's, its size alone says") == 4
+        monkeypatch.chdir(here)  # where the dictionaries are
+        load_extractor(saved("DATA-BIN"), task)
+    assert caplog.text.count("dictionary is the data's, its size alone says") == 6
 
 
 def test_a_relative_data_folder_is_the_datas_however_that_is_named(saved, tmp_path, monkeypatch):

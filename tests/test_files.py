@@ -44,6 +44,20 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     assert pipe.is_fifo()
 
 
+def test_what_the_shell_has_opened_is_written_to(tmp_path):
+    """``>(gzip > file)``, and ``/dev/stdout``, which may be a file that others write to."""
+    read, write = os.pipe()
+    with output_file(f"/dev/fd/{write}") as file:
+        file.write("text")
+    os.close(write)
+    with open(read) as end:
+        assert end.read() == "text"
+    (tmp_path / "file").write_text("before, ")
+    with open(tmp_path / "file", "a") as shells, output_file(f"/dev/fd/{shells.fileno()}") as file:
+        file.write("after")
+    assert (tmp_path / "file").read_text() == "before, after"
+
+
 def test_a_link_stays_one_and_what_it_leads_to_is_written(tmp_path):
     link, target = tmp_path / "link", tmp_path / "folder" / "target"
     target.parent.mkdir()

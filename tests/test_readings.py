@@ -117,4 +117,6 @@ def test_sentencepieces_are_joined_as_well():
     assert (joined.source, joined.hypothesis) == (["Ein", "Hund", ","], ["a", "dogs"])
     assert joined.positions == [[1], [2, 3]]
     assert joined.attention.tolist() == [[1, 0, 0, 0], [0, pytest.approx(2 / 3), pytest.approx(1 / 3), 0]]
-    assert Reading(["d", "▁x"], ["y"], [[1]]).joined().source == ["d", "x"]  # as a cut text begins
+    assert Reading(["d", "▁x"], ["y", "z"], [[1], [2]]).joined().hypothesis == ["yz"]
+    literal = Reading(["a@@", "b", "▁", "d"], ["x"], [[1]]).joined()
+    assert literal.source == ["ab", "▁", "d"]  # in subword-nmt's text it is a character

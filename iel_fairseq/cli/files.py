@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import IO
 
-from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.files import behind_links, not_written, whole_file
 from iel_fairseq.text_files import lines_of, numbered_lines
 
 
@@ -39,7 +38,7 @@ def output_file(path: str | None) -> Iterator[IO[str]]:
     if path is None:
         yield sys.stdout
         return
-    path = os.path.realpath(path)
+    path = behind_links(path)
     try:
         with whole_file(path) as file:
             yield file

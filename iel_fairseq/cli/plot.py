@@ -20,7 +20,7 @@ from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, e
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.files import behind_links, not_written, whole_file
 from iel_fairseq.json_data import read_json
 from iel_fairseq.readings import Reading, readings_of
 from iel_fairseq.reports.runs import control_score
@@ -85,7 +85,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--output {arguments.output}: its name ends in one of {', '.join(endings)}")
     figure = arguments.figure(arguments)
     try:
-        with whole_file(os.path.realpath(arguments.output), "w" if isinstance(figure, str) else "wb") as file:
+        with whole_file(behind_links(arguments.output), "w" if isinstance(figure, str) else "wb") as file:
             if isinstance(figure, str):
                 file.write(figure)
             else:

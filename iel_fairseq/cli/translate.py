@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.format == "jsonl" and arguments.show_attention_words:
         raise IELError("--show-attention-words: --format jsonl has them anyway; leave it out")
     both = [arguments.input, arguments.output or ""]
-    if all(map(os.path.exists, both)) and os.path.samefile(*both):
+    if all(map(os.path.isfile, both)) and os.path.samefile(*both):
         raise IELError(f"--output {arguments.output}: it is the text that is translated; name another file")
     translator = AttnEnhancedTranslator.from_pretrained(
         arguments.path,

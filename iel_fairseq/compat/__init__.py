@@ -1,7 +1,7 @@
 """fairseq 0.12 on today's torch: every patch with its reason.
 
-Nothing here changes what fairseq computes, but where it computes wrongly: ``--diverse-beam-groups``, and the batches of
-a training that was started again.
+Nothing here changes what fairseq computes, but where it computes wrongly: ``--diverse-beam-groups``, the batches of a
+training that was started again, and its further update when it was finished.
 """
 
 from __future__ import annotations

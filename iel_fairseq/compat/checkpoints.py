@@ -191,7 +191,7 @@ def remember_the_data_of_plain_trainings() -> None:
     @functools.wraps(init)
     def init_and_remember(task, cfg, src_dict, tgt_dict):
         init(task, cfg, src_dict, tgt_dict)
-        if type(task) is TranslationTask:
+        if type(task) is TranslationTask and cfg.data and src_dict is not None and tgt_dict is not None:
             task.state.merge_state_dict(Enhancement.of_data(cfg, src_dict, tgt_dict).to_task_state())
 
     TranslationTask.__init__ = init_and_remember

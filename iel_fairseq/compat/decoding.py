@@ -46,8 +46,8 @@ def warn_of_one_pass() -> None:
         two_passes = trained.extractor is not None or trained.reads_itself
         if two_passes and not hasattr(task, "enhancement"):
             logger.warning(
-                "the model was trained on attention words, and reads the plain source: "
-                "give --task attn_enhanced_translation, which decodes in two passes"
+                "the model was trained on attention words, and this task appends none: "
+                "give --task attn_enhanced_translation, which decodes in two passes, unless the text has them already"
             )
 
     FairseqTask.load_state_dict = load_state_dict

@@ -89,7 +89,9 @@ def end_where_the_last_update_was() -> None:
     fairseq looks after each update only: one more, and other checkpoints than those of which others may have been
     fine-tuned.
     """
-    command: Any = sys.modules.get("fairseq_cli.train")
+    running = sys.modules["__main__"]  # where it was started with python -m
+    is_it = running.__spec__ is not None and running.__spec__.name == "fairseq_cli.train"
+    command: Any = running if is_it else sys.modules.get("fairseq_cli.train")
     if command is None:
         return
     train = command.train

@@ -54,17 +54,17 @@ def attention_words(run: Run, system: System, split: str, indices: Sequence[int]
         indices: of the sentences
 
     Returns:
-        by index; empty where the extractor is missing, which is logged
+        by index, none of a sentence that is too long; empty where the extractor is missing, which is logged
     """
     from iel_fairseq.attention_reader import AttentionReader
 
     try:
-        reader = AttentionReader.from_pretrained(
-            system.folder / "checkpoint_best.pt", run.folder / "data-bin", cpu=True
-        )
+        checkpoint, data = system.folder / "checkpoint_best.pt", run.folder / "data-bin"
+        reader = replace(AttentionReader.from_pretrained(checkpoint, data, cpu=True), text=TokensForText())
         lines = [line for _, line in numbered_lines(str(run.folder / "bpe" / f"{split}.{run.source}"))]
-        pieces = [lines[index] for index in indices]
-        readings = replace(reader, text=TokensForText()).read(pieces)
+        limit = reader.extractor.model.encoder.max_positions()
+        pieces = [line if len(line.split()) < limit else "" for line in (lines[index] for index in indices)]
+        readings = reader.read(pieces)
     except (IELError, IndexError) as error:
         logger.warning(f"{system.folder}: no attention words are shown ({error})")
         return {}

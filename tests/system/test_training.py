@@ -74,7 +74,7 @@ def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_pat
         (
             "words",
             ("--attn-model", "BASELINE", "--attn-dropout", 0.3),
-            "{extractor}, 30% of the sentences without, attention ",
+            "{extractor}, 30% of the sentences plain, attention ",
         ),
         ("baseline", ("--finetune-from-model", "BASELINE"), "the plain source, not with attention words of "),
     ],
