@@ -114,9 +114,8 @@ def _check_dictionaries(path: str, task: FairseqTask, weights: dict[str, Any], e
     """
     for side, half in (("source", "encoder"), ("target", "decoder")):
         ours: Dictionary = getattr(task, f"{side}_dictionary")
-        file = os.path.join(enhancement.data or "DATA-BIN", f"dict.{getattr(enhancement, f'{side}_lang')}.txt")
-        there = enhancement.data is not None and os.path.isfile(file)
-        difference = first_difference(read_dictionary(file), ours) if there else None
+        theirs = _dictionary_in(enhancement.data, getattr(enhancement, f"{side}_lang"))
+        difference = None if theirs is None else first_difference(theirs, ours)
         embedding = weights.get(f"{half}.embed_tokens.weight")
         fingerprint = getattr(enhancement, f"{side}_dictionary")
         if embedding is not None and embedding.size(0) != len(ours):
@@ -127,7 +126,7 @@ def _check_dictionaries(path: str, task: FairseqTask, weights: dict[str, Any], e
             difference = None  # whatever has become of its data folder since
         elif fingerprint is not None:
             difference = difference or "their fingerprints differ"
-        elif not there:
+        elif theirs is None:
             logger.warning(
                 f"{path}: whether its {side} dictionary is the data's, its size alone says: it does not remember its "
                 f"dictionaries, and its data folder has none, or is not known"
@@ -137,3 +136,8 @@ def _check_dictionaries(path: str, task: FairseqTask, weights: dict[str, Any], e
                 f"{path}: the extractor's {side} dictionary is not the data's: {difference}; "
                 f"binarise the data with the extractor's dictionaries (fairseq-preprocess --srcdict --tgtdict)"
             )
+
+
+def _dictionary_in(folder: str | None, language: str | None) -> Dictionary | None:
+    file = os.path.join(folder or "", f"dict.{language}.txt")
+    return read_dictionary(file) if folder is not None and os.path.isfile(file) else None
