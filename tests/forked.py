@@ -91,7 +91,7 @@ def run_to_its_error(program: str, words: Sequence[str], cwd: Path) -> str:
 def _run(program: str, words: Sequence[str], cwd: Path, stdin: str, status: int) -> tuple[str, str]:
     command = ForkedCommand(program, words, cwd, stdin)
     ended = command.wait(300)
-    assert ended == status, f"{program} {' '.join(words)}\n{command.output[-2000:]}\n{command.error[-4000:]}"
+    assert ended == status, f"{program} {' '.join(words)}\n{command.output[-2000:]}\n{command.error[-20_000:]}"
     return command.output, command.error
 
 
