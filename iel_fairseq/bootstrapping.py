@@ -207,11 +207,10 @@ class Bootstrapping:
         if metric not in results:
             raise IELError(f"--best-checkpoint-metric {metric}: validation gives {', '.join(results)}; choose of these")
         score, loss = float(results[metric]), float(results["loss"])
-        better = self.record.better
 
         def noted(before: Round) -> Round:
             earlier = before.scores.get(str(epoch))
-            if earlier is not None and better([earlier, score]) == earlier:
+            if earlier is not None and self.record.better([earlier, score]) == earlier:
                 return before
             return replace(
                 before, scores={**before.scores, str(epoch): score}, losses={**before.losses, str(epoch): loss}
