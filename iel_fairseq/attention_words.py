@@ -126,6 +126,7 @@ def extract_from_batches(
     batches: Iterable[Tensor],
     *,
     at_once: int = 1,
+    packed: bool = False,
     layer: int | None = None,
     heads: Sequence[int] | None = None,
     max_len_a: float = MAX_LEN_A,
@@ -140,6 +141,7 @@ def extract_from_batches(
         model: as :func:`extract_attention_words` has it
         batches: likewise, one after the other
         at_once: 1: a batch begins when the one before has ended
+        packed: lay out large weights for this CPU first, which pays when many batches follow
         layer: as :func:`extract_attention_words` has it
         heads: likewise
         max_len_a: likewise
@@ -155,7 +157,7 @@ def extract_from_batches(
         raise ValueError(NOT_IN_EVAL_MODE)
     waiting = enumerate(batches)
     running: list[tuple[int, _Generation]] = []
-    with decoding_steps(model, layer, heads) as decoding:
+    with decoding_steps(model, layer, heads, packed=packed) as decoding:
         while True:
             while sum(generation.size for _, generation in running) < at_once:
                 following = next(waiting, None)
@@ -218,8 +220,7 @@ class _Generation:
         self.tokens = src_tokens.new_full((len(self._rows),), self._eos)
         """The newest of each, int64."""
         if self.going_on:
-            encoder_out = model.encoder(src_tokens[self._rows], src_lengths=src_lengths[self._rows])
-            self.cohort = decoding.begin(encoder_out, src_tokens[self._rows], self._steps)
+            self.cohort = decoding.begin(src_tokens[self._rows], src_lengths[self._rows], self._steps)
 
     @property
     def going_on(self) -> bool:

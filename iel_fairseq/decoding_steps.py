@@ -39,12 +39,12 @@ class Cohort(Protocol):
 class DecodingSteps(Protocol):
     """Greedy decoding of cohorts of sentences, one token each at a time."""
 
-    def begin(self, encoder_out: Any, src_tokens: Tensor, steps: int) -> Cohort:
-        """Start with a batch.
+    def begin(self, src_tokens: Tensor, src_lengths: Tensor, steps: int) -> Cohort:
+        """Encode a batch, and start to decode it.
 
         Args:
-            encoder_out: the encoder's output
-            src_tokens: what it is of, int64 ``(B, columns)``
+            src_tokens: int64 ``(B, columns)``, padded on the right
+            src_lengths: int64 ``(B)``
             steps: how many will be asked for at most
         """
 
@@ -63,7 +63,7 @@ class DecodingSteps(Protocol):
 
 @contextmanager
 def decoding_steps(
-    model: FairseqEncoderDecoderModel, layer: int | None, heads: Sequence[int] | None
+    model: FairseqEncoderDecoderModel, layer: int | None, heads: Sequence[int] | None, *, packed: bool = False
 ) -> Iterator[DecodingSteps]:
     """Decode with *model* step by step, the fastest way that it allows.
 
@@ -71,13 +71,14 @@ def decoding_steps(
         model: in eval mode
         layer: as :func:`~iel_fairseq.attention_words.extract_attention_words` has it
         heads: likewise
+        packed: lay out large weights for this CPU first, which pays when many batches follow
 
     Raises:
         IELError: the model's decoder gives no attention, or has no such layer or head
     """
     with reading_attention(model.decoder, layer, heads) as (options, read_attention):
         if is_standard_transformer(model.decoder):
-            yield TransformerSteps(model.decoder, options["alignment_layer"], heads)
+            yield TransformerSteps(model, options["alignment_layer"], heads, packed=packed)
         else:
             with _one_hypothesis_a_sentence(model.decoder):
                 yield FairseqSteps(model, options, read_attention)
@@ -134,8 +135,9 @@ class FairseqSteps:
         """
         self._model, self._options, self._read_attention = model, options, read_attention
 
-    def begin(self, encoder_out: Any, src_tokens: Tensor, steps: int) -> FairseqCohort:
+    def begin(self, src_tokens: Tensor, src_lengths: Tensor, steps: int) -> FairseqCohort:
         """See :class:`DecodingSteps`."""
+        encoder_out = self._model.encoder(src_tokens, src_lengths=src_lengths)
         return FairseqCohort(self._model, encoder_out, len(src_tokens), src_tokens.device)
 
     def step(self, cohorts: Sequence[FairseqCohort], tokens: Tensor) -> tuple[Tensor, list[Tensor]]:

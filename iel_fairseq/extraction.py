@@ -179,7 +179,7 @@ class DatasetExtraction:
     ) -> Iterator[tuple[int, AttentionWords]]:
         sources = (batch["net_input"]["src_tokens"] for batch in batches)
         at_once = self._thread_tokens - self._batch_tokens + 1
-        return extract_from_batches(model, sources, at_once=at_once, layer=self.layer, heads=self.heads)
+        return extract_from_batches(model, sources, at_once=at_once, packed=True, layer=self.layer, heads=self.heads)
 
     def _read_given(
         self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]

@@ -8,16 +8,17 @@ layers see the sentences of all cohorts together; attention, whose shape differs
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBase
-from fairseq.modules import MultiheadAttention
 from fairseq.modules.transformer_layer import TransformerDecoderLayer, TransformerDecoderLayerBase
 from torch import Tensor, nn
 
+from iel_fairseq.dense import Dense, is_standard_attention
 from iel_fairseq.most_probable import MostProbable
+from iel_fairseq.transformer_encoder import ShortEncoder, is_standard_encoder
 
 COLUMNS = 16
 """Attention weights are computed over at least so many: a CPU's softmax is slow on shorter rows."""
@@ -39,21 +40,8 @@ def _is_standard_layer(layer: nn.Module) -> bool:
     return (
         type(layer) in (TransformerDecoderLayer, TransformerDecoderLayerBase)
         and all(extra is None for extra in (layer.attn_ln, layer.c_attn, layer.ffn_layernorm, layer.w_resid))
-        and all(_is_standard_attention(attention) for attention in (layer.self_attn, layer.encoder_attn))
-    )
-
-
-def _is_standard_attention(attention: object) -> bool:
-    return (
-        isinstance(attention, MultiheadAttention)
-        and type(attention) is MultiheadAttention
-        and attention.bias_k is None
-        and not attention.add_zero_attn
-        and not getattr(attention, "use_xformers", False)
-        and all(
-            type(projection) is nn.Linear
-            for projection in (attention.q_proj, attention.k_proj, attention.v_proj, attention.out_proj)
-        )
+        and all(is_standard_attention(attention) for attention in (layer.self_attn, layer.encoder_attn))
+        and type(layer.fc1) is type(layer.fc2) is nn.Linear
     )
 
 
@@ -101,30 +89,41 @@ class TransformerCohort:
 class TransformerSteps:
     """Greedy steps of a decoder for which :func:`is_standard_transformer` holds."""
 
-    def __init__(self, decoder: TransformerDecoderBase, layer: int, heads: Sequence[int] | None):
+    def __init__(
+        self, model: FairseqEncoderDecoderModel, layer: int, heads: Sequence[int] | None, *, packed: bool = False
+    ):
         """
         Args:
-            decoder: in eval mode
+            model: in eval mode
             layer: whose attention is read
             heads: likewise; None: all
+            packed: as :class:`~iel_fairseq.dense.Dense` has it
         """
-        self._decoder, self._layer = decoder, layer
+        decoder = model.decoder
+        self._encoder, self._decoder, self._layer = model.encoder, decoder, layer
         self._heads = None if heads is None else list(heads)
-        self._layers = [_LayerStep(module, index) for index, module in enumerate(decoder.layers)]
+        self._short_encoder = ShortEncoder(model.encoder, packed=packed) if is_standard_encoder(model.encoder) else None
+        self._layers = [_LayerStep(module, index, packed) for index, module in enumerate(decoder.layers)]
         weight = decoder.output_projection.weight
         self._positions = weight.new_empty(0, decoder.embed_dim)
         self._most_probable = MostProbable(weight, decoder.padding_idx)
 
-    def begin(self, encoder_out: Any, src_tokens: Tensor, steps: int) -> TransformerCohort:
+    def begin(self, src_tokens: Tensor, src_lengths: Tensor, steps: int) -> TransformerCohort:
         """See :class:`~iel_fairseq.decoding_steps.DecodingSteps`."""
         if len(self._positions) < steps:
             self._positions = self._embedded_positions(steps, src_tokens)
         cohort = TransformerCohort(src_tokens.eq(self._decoder.padding_idx), steps)
-        [encoded] = encoder_out["encoder_out"]  # (source columns, B, C)
-        encoded = F.pad(encoded.transpose(0, 1), (0, 0, 0, cohort.padding.size(1) - cohort.columns))
+        encoded = F.pad(self._encoded(src_tokens, src_lengths), (0, 0, 0, cohort.padding.size(1) - cohort.columns))
         for layer in self._layers:
             layer.begin(cohort, encoded)
         return cohort
+
+    def _encoded(self, src_tokens: Tensor, src_lengths: Tensor) -> Tensor:
+        """The encoder's output, ``(B, columns, C)``."""
+        if self._short_encoder is not None:
+            return self._short_encoder(src_tokens)
+        [encoded] = self._encoder(src_tokens, src_lengths=src_lengths)["encoder_out"]
+        return encoded.transpose(0, 1)
 
     def _embedded_positions(self, steps: int, like: Tensor) -> Tensor:
         if self._decoder.embed_positions is None:
@@ -163,21 +162,24 @@ class TransformerSteps:
 class _LayerStep:
     """One decoder layer."""
 
-    def __init__(self, layer: TransformerDecoderLayerBase, index: int):
+    def __init__(self, layer: TransformerDecoderLayerBase, index: int, packed: bool):
         self.index = index
         self._layer = layer
-        attention = layer.self_attn
-        projections = (attention.q_proj, attention.k_proj, attention.v_proj)
-        self._qkv_weight = torch.cat([projection.weight for projection in projections])
-        self._qkv_bias = (
-            None if attention.q_proj.bias is None else torch.cat([projection.bias for projection in projections])
-        )
+        self._qkv = Dense.queries_keys_values(layer.self_attn, packed=packed)
+        self._out = Dense.of(layer.self_attn.out_proj, packed=packed)
+        attention = layer.encoder_attn
+        self._source_query = Dense.of(attention.q_proj, packed=packed)
+        self._source_key = Dense.of(attention.k_proj, packed=packed)
+        self._source_value = Dense.of(attention.v_proj, packed=packed)
+        self._source_out = Dense.of(attention.out_proj, packed=packed)
+        self._fc1 = Dense.of(layer.fc1, packed=packed, activation=layer.activation_fn)
+        self._fc2 = Dense.of(layer.fc2, packed=packed)
 
     def begin(self, cohort: TransformerCohort, encoded: Tensor) -> None:
         attention = self._layer.encoder_attn
         keys, values = (
             projection(encoded).unflatten(2, (attention.num_heads, -1)).transpose(1, 2).contiguous()
-            for projection in (attention.k_proj, attention.v_proj)
+            for projection in (self._source_key, self._source_value)
         )
         cohort.source.append((keys, values))
         room = (len(cohort), self._layer.self_attn.num_heads, cohort.steps, self._layer.self_attn.head_dim)
@@ -191,7 +193,7 @@ class _LayerStep:
 
         y = layer.self_attn_layer_norm(x) if before else x
         heads = layer.self_attn.num_heads
-        projected = F.linear(y, self._qkv_weight, self._qkv_bias).unflatten(1, (3, heads, -1))
+        projected = self._qkv(y).unflatten(1, (3, heads, -1))
         looked = []
         for cohort, qkv in zip(cohorts, projected.split(sizes), strict=True):
             keys, values = cohort.target[self.index]
@@ -199,23 +201,23 @@ class _LayerStep:
             now = cohort.time + 1
             out = F.scaled_dot_product_attention(qkv[:, 0].unsqueeze(2), keys[:, :, :now], values[:, :, :now])
             looked.append(out.flatten(1))
-        x = x + layer.self_attn.out_proj(torch.cat(looked))
+        x = x + self._out(torch.cat(looked))
         if not before:
             x = layer.self_attn_layer_norm(x)
 
         y = layer.encoder_attn_layer_norm(x) if before else x
-        query = (layer.encoder_attn.q_proj(y) * layer.encoder_attn.scaling).unflatten(1, (heads, -1))
+        query = (self._source_query(y) * layer.encoder_attn.scaling).unflatten(1, (heads, -1))
         looked, attention = [], []
         for cohort, q in zip(cohorts, query.split(sizes), strict=True):
             out, weights = _attend(q, *cohort.source[self.index], cohort.padding)
             looked.append(out)
             attention.append(weights)
-        x = x + layer.encoder_attn.out_proj(torch.cat(looked))
+        x = x + self._source_out(torch.cat(looked))
         if not before:
             x = layer.encoder_attn_layer_norm(x)
 
         y = layer.final_layer_norm(x) if before else x
-        x = x + layer.fc2(layer.activation_fn(layer.fc1(y)))
+        x = x + self._fc2(self._fc1(y))
         return (x if before else layer.final_layer_norm(x)), attention
 
 

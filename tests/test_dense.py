@@ -1,0 +1,66 @@
+"""Dense layers whose weights are laid out for this CPU, held against those that are not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from test_attention_words import sentences
+from tiny_models import batch, make_transformer
+
+from iel_fairseq.attention_words import extract_attention_words, extract_from_batches
+from iel_fairseq.dense import LARGE, Dense, can_be_packed
+
+pytestmark = pytest.mark.skipif(not can_be_packed(torch.empty(1)), reason="this PyTorch has no oneDNN")
+
+
+def layer(out: int, width: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(out)
+    return torch.randn(out, width, generator=generator), torch.randn(out, generator=generator)
+
+
+@pytest.mark.parametrize("activation", [None, F.relu, F.gelu])
+@pytest.mark.parametrize("shape", [(1,), (3,), (300,), (7, 11)])
+@pytest.mark.parametrize("biased", [True, False])
+@torch.no_grad()
+def test_a_packed_layer_computes_the_same(activation, shape, biased):
+    weight, bias = layer(1024, 512)
+    x = torch.randn(*shape, 512, generator=torch.Generator().manual_seed(1))
+    packed, plain = (
+        Dense(weight, bias if biased else None, packed=packed, activation=activation) for packed in (True, False)
+    )
+    found, expected = packed(x), plain(x)
+    assert packed._packed is not None
+    assert plain._packed is None
+    by_hand = x @ weight.t() + (bias if biased else 0)
+    assert torch.allclose(expected, by_hand if activation is None else activation(by_hand), atol=1e-4)
+    assert torch.allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("weight", "packed"),
+    [
+        (torch.zeros(LARGE // 64, 64), True),
+        (torch.zeros(LARGE // 64 - 1, 64), False),
+        (torch.zeros(LARGE // 64, 64, dtype=torch.bfloat16), False),
+        (torch.zeros(LARGE // 64, 64, device="meta"), False),
+    ],
+)
+def test_only_large_float32_weights_of_the_cpu_are_packed(weight, packed):
+    assert (Dense(weight, None, packed=True)._packed is not None) == packed
+
+
+def test_packed_weights_give_the_same_words(monkeypatch):
+    model = make_transformer(encoder_normalize_before=True)
+    sources = [batch(*sentences(20)), batch(*sentences(30))]
+    expected = [extract_attention_words(model, source, max_len_a=1, max_len_b=5) for source in sources]
+    monkeypatch.setattr("iel_fairseq.dense.LARGE", 1)
+    products = []
+    real = torch.ops.mkldnn._linear_pointwise
+    monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda *given: [real(*given), products.append(1)][0])
+    found = dict(extract_from_batches(model, sources, packed=True, max_len_a=1, max_len_b=5))
+    assert len(products) > 100
+    for number, words in enumerate(expected):
+        assert torch.equal(found[number].hypotheses, words.hypotheses)
+        assert torch.equal(found[number].positions, words.positions)
+        assert torch.allclose(found[number].scores, words.scores, atol=1e-5)
