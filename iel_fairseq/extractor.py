@@ -60,7 +60,7 @@ def load_extractor(
             layer or head; a model without readable attention
     """
     path = os.path.abspath(path)
-    sha256 = checkpoint_sha256(path)
+    sha256 = checkpoint_sha256(path, "extractor")
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     cfg = state["cfg"]
     with in_one_line(path, "no extractor can be made of its settings"):

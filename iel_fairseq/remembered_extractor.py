@@ -78,8 +78,12 @@ def look_beside(path: str, memory: Any) -> None:
             memory["extractor"] = beside
 
 
-def checkpoint_sha256(path: str) -> str:
-    """SHA-256 of an extractor's checkpoint, in hexadecimal.
+def checkpoint_sha256(path: str, what: str) -> str:
+    """SHA-256 of a checkpoint, in hexadecimal.
+
+    Args:
+        path: of the checkpoint
+        what: it is, in words
 
     Raises:
         IELError: it cannot be read
@@ -87,4 +91,4 @@ def checkpoint_sha256(path: str) -> str:
     try:
         return file_sha256(path)
     except OSError as error:
-        raise IELError(f"{path}: the extractor cannot be read ({error.strerror})") from error
+        raise IELError(f"{path}: the {what} cannot be read ({error.strerror})") from error

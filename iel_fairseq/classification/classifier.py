@@ -198,7 +198,7 @@ def load_classifier(path: str, device: torch.device, max_tokens: int = Classifie
     Raises:
         IELError: missing, damaged or hostile file, or one of another task
     """
-    sha256 = checkpoint_sha256(path)
+    sha256 = checkpoint_sha256(path, "checkpoint")
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     remembered = WordEnhancement.from_task_state(path, state["task_state"])
     pretrained = remembered.pretrained

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from iel_fairseq.classification.words import SEPARATOR, append_word
 
+AT_ONCE = 10_000
+"""Texts that the tokenizer gets at a time: what it returns takes many times the room of what is kept of it."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -58,9 +61,11 @@ def encode(
 
 def _tokens(tokenizer, texts: Sequence[str], **options) -> list[Encoded]:
     firsts, seconds = split_pairs(texts)
-    if not firsts:
-        return []
-    return encoded_of(tokenizer(firsts, seconds, return_attention_mask=False, verbose=False, **options))
+    found: list[Encoded] = []
+    for some in (slice(start, start + AT_ONCE) for start in range(0, len(firsts), AT_ONCE)):
+        pairs = firsts[some], None if seconds is None else seconds[some]
+        found += encoded_of(tokenizer(*pairs, return_attention_mask=False, verbose=False, **options))
+    return found
 
 
 def encoded_of(batch) -> list[Encoded]:

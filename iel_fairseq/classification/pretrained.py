@@ -18,6 +18,8 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
 
 NOT_LOADED = "not a model that transformers can load as a classifier"
+OF_A_SAVING = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "architectures")
+"""What a configuration says of the file that it was read from, and not of the model."""
 NOT_THERE = "no such folder here, and no model of that name that transformers can load from the hub"
 
 
@@ -61,6 +63,16 @@ class Pretrained:
             tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False)
         if not tokenizer.is_fast:
             raise IELError(f"{name}: it has no fast tokenizer, which tells what piece belongs to what word")
+        if tokenizer.pad_token_id is None:
+            raise IELError(
+                f"{name}: its tokenizer has no padding token, with which texts are read together; take another encoder"
+            )
+        words, rows = len(tokenizer), getattr(config, "vocab_size", None)
+        if rows is not None and words > rows:
+            raise IELError(
+                f"{name}: its tokenizer has {words:,} entries, its configuration {rows:,} embeddings; "
+                f"take the tokenizer that the model was trained with"
+            )
         with tempfile.TemporaryDirectory() as folder:
             files = {}
             for path in tokenizer.save_pretrained(folder):
@@ -99,15 +111,45 @@ class Pretrained:
         from transformers import AutoModelForSequenceClassification
 
         if weights is None:
-            return AutoModelForSequenceClassification.from_config(self.build_config(), trust_remote_code=False)
+            # Not in the precision of the file that it was made of, which the configuration has.
+            return AutoModelForSequenceClassification.from_config(
+                self.build_config(), dtype=torch.float32, trust_remote_code=False
+            )
         with in_one_line(weights, NOT_LOADED):
-            return AutoModelForSequenceClassification.from_pretrained(
+            model, loaded = AutoModelForSequenceClassification.from_pretrained(
                 weights,
                 config=self.build_config(),
                 dtype=torch.float32,
-                ignore_mismatched_sizes=True,
+                ignore_mismatched_sizes=True,  # of the last layer
+                output_loading_info=True,
                 trust_remote_code=False,
             )
+        if others := _not_loaded(model, loaded):
+            raise IELError(
+                f"{weights}: its weights do not fit its configuration: {others[0]} and {len(others) - 1} more "
+                f"would be random; take the weights and the config.json of one model"
+            )
+        return model
+
+    def same_model(self, other: Pretrained) -> bool:
+        """Whether both name a model of the same kind and sizes, which reads the same tokens."""
+        configs = [parse_json(each.config, dict[str, Any]) for each in (self, other)]
+        known_to_both = configs[0].keys() & configs[1].keys() - set(OF_A_SAVING)  # transformers may have learned more
+        tokenizers = [each.tokenizer.get("tokenizer.json") for each in (self, other)]
+        return tokenizers[0] == tokenizers[1] and all(configs[0][key] == configs[1][key] for key in known_to_both)
+
+
+def _not_loaded(model: Any, loaded: dict[str, Any]) -> list[str]:
+    """Weights of the encoder that are not those of the file, but for a pooler, which many encoders come without."""
+    kept = {name if isinstance(name, str) else name[0] for name in loaded["mismatched_keys"]} | {
+        *loaded["missing_keys"]
+    }
+    encoder = f"{model.base_model_prefix}."
+    return [
+        name
+        for name, _ in model.named_parameters()
+        if name in kept and name.startswith(encoder) and "pooler" not in name
+    ]
 
 
 def longest_input(model: torch.nn.Module, tokenizer) -> int:

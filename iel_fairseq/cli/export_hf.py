@@ -39,7 +39,8 @@ def run(arguments: argparse.Namespace) -> None:
     folder = arguments.output.rstrip("/")
     if os.path.exists(folder):
         raise IELError(f"{folder}: is there already; remove it, or give another folder")
-    model = load_classifier(arguments.path, torch.device("cpu")).model
+    classifier = load_classifier(arguments.path, torch.device("cpu"))
+    model = classifier.model
     part = f"{folder}.part"
     try:
         shutil.rmtree(part, ignore_errors=True)
@@ -50,3 +51,8 @@ def run(arguments: argparse.Namespace) -> None:
     except OSError as error:
         raise not_written(folder, error) from error
     logger.info(f"{folder}: written")
+    if classifier.importance is not None:
+        logger.warning(
+            f"{folder}: this model reads texts with their important word at the end, which {classifier.importance} "
+            f"found in training; of plain texts it may say something else"
+        )

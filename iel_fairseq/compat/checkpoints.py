@@ -57,6 +57,8 @@ def explain_unreadable_checkpoints() -> None:
 
     @functools.wraps(load)
     def load_checkpoint_to_cpu(path, *args, **kwargs):
+        if os.path.isdir(path):
+            raise IELError(f"{path}: a folder; give a checkpoint file")
         if not os.path.isfile(path):
             raise IELError(f"{path}: no such checkpoint file")
         try:

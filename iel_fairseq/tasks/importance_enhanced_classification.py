@@ -77,6 +77,10 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             raise IELError(
                 f"--importance {cfg.importance}: no extractor without --importance-model or --finetune-from-model"
             )
+        if cfg.finetune_from_model is not None and cfg.hf_model is not None:
+            raise IELError(
+                f"--hf-model {cfg.hf_model}: --finetune-from-model has a model of its own; leave one of them out"
+            )
         if cfg.finetune_from_model is not None:
             state = checkpoint_utils.load_checkpoint_to_cpu(cfg.finetune_from_model)
             before = WordEnhancement.from_task_state(cfg.finetune_from_model, state["task_state"])
@@ -132,6 +136,14 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
                 f"{remembered.importance or 'none'}; "
                 f"leave the option out"
             )
+        samples, model = self.cfg.importance_samples, self.cfg.importance_model
+        if samples not in (None, remembered.samples):
+            raise IELError(
+                f"--importance-samples {samples}: the checkpoint was trained with "
+                f"{remembered.samples or 'the number that its explainer has by default'}; leave the option out"
+            )
+        if remembered.importance is None and model is not None:
+            raise IELError(f"--importance-model {model}: the checkpoint reads texts as they are; leave the option out")
         self._reading = True
         self._remember(remembered)
 
@@ -192,6 +204,11 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         last = resumed_checkpoint(self.cfg)
         if last is not None:
             began = WordEnhancement.from_task_state(last, task_state_of(last))
+            if not began.pretrained.same_model(self.pretrained):
+                raise IELError(
+                    f"{last}: this training began with another model, or tokenizer, than that of "
+                    f"{self.cfg.finetune_from_model or self.cfg.hf_model}; give the same, or another --save-dir"
+                )
             if not began.same_input(self.enhancement):
                 raise IELError(
                     f"{last}: this training began with {began.describe()}, not with {self.enhancement.describe()}; "

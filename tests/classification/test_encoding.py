@@ -31,6 +31,18 @@ def test_short_texts_are_what_the_tokenizer_makes_of_them(tokenizer):
     assert pair.token_type_ids.tolist() == [0, 0, 0, 0, 1, 1, 1]
 
 
+@pytest.mark.parametrize("texts", [["the film", "a dog", "", "..."], ["the film\ta dog", "a\t", "\tdog"]])
+def test_the_tokenizer_gets_some_texts_at_a_time(tokenizer, texts, monkeypatch):
+    expected, _ = encode(tokenizer, texts, LIMIT)
+    monkeypatch.setattr("iel_fairseq.classification.encoding.AT_ONCE", 2)
+    found, _ = encode(tokenizer, texts, LIMIT)
+    assert len(found) == len(texts)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.input_ids.tolist() == theirs.input_ids.tolist()
+        assert ours.token_type_ids.tolist() == theirs.token_type_ids.tolist()
+    assert encode(tokenizer, [], LIMIT) == ([], 0)
+
+
 def test_a_long_text_loses_its_end_but_not_the_word(tokenizer):
     assert tokens(tokenizer, "the " * 600, "playing") == ("[CLS] " + "the " * 20 + "play ##ing [SEP]", 1)
     assert tokens(tokenizer, "the " * 20, "playing") == ("[CLS] " + "the " * 20 + "play ##ing [SEP]", 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -91,6 +92,11 @@ def test_the_limit_of_models_without_position_embeddings():
         ({"importance_samples": 9, "hf_model": "bert"}, "--importance-samples 9: it does nothing without --importance"),
         ({"importance_model": "x", "hf_model": "bert"}, "--importance-model x: it does nothing without --importance"),
         ({"finetune_from_model": "no.pt"}, "no.pt: no such checkpoint file"),
+        ({"finetune_from_model": "tests"}, "tests: a folder; give a checkpoint file"),
+        (
+            {"finetune_from_model": "no.pt", "hf_model": "bert"},
+            "--hf-model bert: --finetune-from-model has a model of its own; leave one of them out",
+        ),
     ],
 )
 def test_bad_options_are_one_line(options, message, monkeypatch):
@@ -132,6 +138,92 @@ def test_checkpoints_that_are_none_of_ours(tmp_path):
     torch.save(state, path)
     with pytest.raises(IELError, match="its weights do not fit its own settings"):
         load_classifier(path, torch.device("cpu"))
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_an_encoder_published_in_half_precision_is_trained_and_read_in_float32(tmp_path, dtype):
+    from transformers import AutoModelForSequenceClassification
+
+    folder = make_folder(tmp_path / "bert")
+    AutoModelForSequenceClassification.from_pretrained(folder).to(dtype).save_pretrained(folder)
+    pretrained = Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
+    assert str(dtype).removeprefix("torch.") in pretrained.config
+    trained = pretrained.build_model(str(folder))
+    again = pretrained.build_model()
+    for model in (trained, again):
+        assert {weight.dtype for weight in model.parameters()} == {torch.float32}
+
+
+def half(name: str, tensor: torch.Tensor) -> dict[str, torch.Tensor]:
+    return {name: tensor[..., : tensor.size(-1) // 2].contiguous()}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (half, "bert.embeddings.word_embeddings.weight and 36 more"),
+        (lambda name, tensor: {f"other.{name}": tensor}, "bert.embeddings.word_embeddings.weight and 36 more"),
+        (
+            lambda name, tensor: {} if "layer.0.attention.self.query" in name else {name: tensor},
+            "bert.encoder.layer.0.attention.self.query.weight and 1 more",
+        ),
+        (lambda name, tensor: {} if "pooler" in name or "classifier" in name else {name: tensor}, None),
+    ],
+    ids=["other sizes", "other names", "one missing", "no pooler"],
+)
+def test_an_encoder_that_would_be_random_is_refused(tmp_path, change, message):
+    from safetensors.torch import load_file, save_file
+
+    folder = make_folder(tmp_path / "bert")
+    pretrained = Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
+    [path] = folder.glob("*.safetensors")
+    changed = [change(name, tensor) for name, tensor in load_file(path).items()]
+    save_file({name: tensor for each in changed for name, tensor in each.items()}, path, {"format": "pt"})
+    if message is None:
+        pretrained.build_model(str(folder))
+        return
+    with pytest.raises(IELError, match=rf"^{folder}: its weights do not fit its configuration: {message} would be "):
+        pretrained.build_model(str(folder))
+
+
+def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path):
+    from transformers import AutoTokenizer
+
+    folder = make_folder(tmp_path / "bert")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.add_tokens(["quite", "new"])
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(IELError, match=rf"{folder}: its tokenizer has \d+ entries, its configuration \d+ embeddings;"):
+        Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
+    tokenizer = AutoTokenizer.from_pretrained(make_folder(tmp_path / "bert"))
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
+    with pytest.raises(IELError, match=f"{folder}: its tokenizer has no padding token"):
+        Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
+
+
+def test_what_a_reading_asks_for_must_be_what_the_checkpoint_knows():
+    lime = WordEnhancement("CoLA", Pretrained("{}"), "lime", "m.pt", "ab", "m.pt", samples=9)
+    plain = WordEnhancement("CoLA", Pretrained("{}"))
+    for remembered, options, message in (
+        (lime, {"importance_samples": 8}, r"--importance-samples 8: the checkpoint was trained with 9; leave"),
+        (replace(lime, samples=None), {"importance_samples": 8}, "trained with the number that its explainer has by"),
+        (plain, {"importance_model": "m.pt"}, "--importance-model m.pt: the checkpoint reads texts as they are"),
+    ):
+        config = ImportanceEnhancedClassificationConfig(data=".", glue_task="CoLA", **options)
+        task = ImportanceEnhancedClassificationTask.setup_task(config, from_checkpoint=True)
+        with pytest.raises(IELError, match=message):
+            task.load_state_dict(remembered.to_task_state())
+
+
+def test_what_makes_another_model():
+    def model(*, tokenizer: str = "a", **config) -> Pretrained:
+        known = {"model_type": "bert", "hidden_size": 8, "dtype": "float32", "_name_or_path": "x", **config}
+        return Pretrained(json.dumps(known), {"tokenizer.json": tokenizer, "other.json": config.get("dtype", "")})
+
+    assert model().same_model(model(dtype="float16", _name_or_path="y", transformers_version="6", learned=1))
+    assert not model().same_model(model(hidden_size=9))
+    assert not model().same_model(model(tokenizer="b"))
 
 
 def test_what_makes_another_training():
