@@ -25,13 +25,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from commands import command_line
 from fairseq.models.transformer import TransformerModelBase
 from some_sentences import some_sentences
 from ways import CTranslate2, Found, Material, Workers, print_alignment
 
-from iel_fairseq.extraction import DatasetExtraction
+from iel_fairseq.extraction import TOKENS
 
-BATCH_TOKENS = (2000, 4000, 8000)
+BATCH_TOKENS = {"cpu": (2000, 4000, 8000), "cuda": (4000, 16_000, 64_000)}
 Run = Callable[..., tuple[float, Found | None]]
 
 
@@ -66,9 +67,9 @@ def matrix_rate(device: torch.device) -> float:
 
 def extract_command(material: Material, data: Path) -> tuple[float, float]:
     """Seconds that `iel extract` reports, and its peak memory in MiB."""
-    command = [Path(sys.executable).parent / "iel", "extract", data, "--path", material.path, "--gen-subset", "train"]
+    command = command_line("iel", "extract", data, "--path", material.path, "--gen-subset", "train")
     command += ["--cpu"] if material.cpu else []
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     log = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
@@ -112,8 +113,8 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
     )
 
     one_process = Workers(material, 1, cores)
-    default = DatasetExtraction.max_tokens
-    tokens = [(tokens,) for tokens in BATCH_TOKENS]
+    default = TOKENS[device.type]
+    tokens = [(tokens,) for tokens in BATCH_TOKENS[device.type]]
     ways: dict[str, tuple[Run, list[tuple], range]] = {
         "ours": (lambda: one_process.run("ours", sentences, default), [()], sentences),
         "decode, then one forward pass": (lambda t: one_process.run("afterwards", sentences, t), tokens, sentences),
@@ -128,7 +129,7 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
     if importlib.util.find_spec("ctranslate2") and isinstance(model, TransformerModelBase):
         engine = CTranslate2(material, dataset, sentences, folder)
         threads = {(cores, 1), (1, cores)} if device.type == "cpu" else {(1, 1)}
-        settings = [(inter, intra, t) for inter, intra in threads for t in BATCH_TOKENS]
+        settings = [(inter, intra, *t) for inter, intra in threads for t in tokens]
         for kind in ("float32", "int8"):
             ways[f"CTranslate2 {kind}"] = (lambda *s, kind=kind: engine.run(kind, *s), settings, sentences)
     if cores > 1:

@@ -1,9 +1,9 @@
 """Words per second of fine-tuning on attention words, against plain translation on the same x' written out as text.
 
 Both read the same batches of the same x'. The runs alternate, and each is compared with the plain run of its own
-turn: machines drift. On the CPU.
+turn: machines drift.
 
-    python benchmarks/finetuning.py DATA-BIN --path baseline.pt --arch transformer ...
+    python benchmarks/finetuning.py DATA-BIN --path baseline.pt --arch transformer ... [--cpu]
 """
 
 from __future__ import annotations
@@ -29,11 +29,13 @@ def main() -> None:
     parser.add_argument("--path", type=Path, required=True, help="baseline checkpoint, the extractor")
     parser.add_argument("--updates", type=int, default=150, help="of each run")
     parser.add_argument("--repeat", type=int, default=5, help="turns, of one run of each kind")
+    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
     arguments, options = parser.parse_known_args()
+    device = ("--cpu",) if arguments.cpu else ()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        written, source, target = write_enhanced_text(arguments.data, arguments.path, "train", folder)
-        common = [*("-s", source, "-t", target, "--cpu", "--no-save", "--disable-validation", "--seed", 1)]
+        written, source, target = write_enhanced_text(arguments.data, arguments.path, "train", folder, *device)
+        common = [*("-s", source, "-t", target, *device, "--no-save", "--disable-validation", "--seed", 1)]
         common += [*("--max-update", arguments.updates, "--finetune-from-model", arguments.path, *options)]
         common += [*("--required-batch-size-multiple", 1, "--save-dir", folder / "save", "--log-format", "simple")]
         kinds = {

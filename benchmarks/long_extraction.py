@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -20,6 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from commands import command_line
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from process import anonymous_mib, cpu_seconds
 from some_sentences import some_sentences
@@ -49,7 +49,7 @@ def repeated(data: Path, sentences: int, folder: Path) -> Path:
 
 def extract(data: Path, path: Path, cpu: bool) -> Iterator[Sample]:
     """Run `iel extract`, and look at it now and then."""
-    command = [str(Path(sys.executable).parent / "iel"), "extract", str(data), "--path", str(path)]
+    command = command_line("iel", "extract", data, "--path", path)
     command += ["--gen-subset", "train", "--log-format", "none", *["--cpu"] * cpu]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     log: list[str] = []

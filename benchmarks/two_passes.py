@@ -1,6 +1,6 @@
-"""Seconds of two passes in one command, against the sum of the two steps by hand. On the CPU.
+"""Seconds of two passes in one command, against the sum of the two steps by hand.
 
-    python benchmarks/two_passes.py DATA-BIN --path finetuned.pt
+    python benchmarks/two_passes.py DATA-BIN --path finetuned.pt [--cpu]
 
 One command: `fairseq-generate` of attn_enhanced_translation. By hand: `iel extract`, and `fairseq-generate` of plain
 translation on x' written out as text (attention positions off). All report their own time, without starting up. They
@@ -22,12 +22,12 @@ from iel_fairseq.enhancement import Enhancement
 
 
 def generate_seconds(data: Path, path: Path, task: str, options: tuple) -> float:
-    log = run("fairseq-generate", data, *USER_DIR, "--task", task, "--path", path, "--cpu", *options)
+    log = run("fairseq-generate", data, *USER_DIR, "--task", task, "--path", path, *options)
     return float(re.search(r"Translated .* in ([\d.]+)s", log)[1])
 
 
-def extract_seconds(data: Path, extractor: str, split: str, store: Path) -> float:
-    options = ("--gen-subset", split, "--cpu", "--attn-store", store)
+def extract_seconds(data: Path, extractor: str, split: str, store: Path, *device: str) -> float:
+    options = ("--gen-subset", split, *device, "--attn-store", store)
     log = run("iel", "extract", data, "--path", extractor, *options)
     return sum(float(seconds) for seconds in re.findall(r"read in ([\d.]+) s", log))
 
@@ -40,7 +40,9 @@ def main() -> None:
     parser.add_argument("--beam", type=int, default=5)
     parser.add_argument("--max-tokens", type=int, default=4000)
     parser.add_argument("--repeat", type=int, default=5, help="turns")
+    parser.add_argument("--cpu", action="store_true", help="do not use the GPU")
     arguments = parser.parse_args()
+    device = ("--cpu",) if arguments.cpu else ()
     enhancement = Enhancement.from_checkpoint(str(arguments.path))
     extractor = enhancement.extractor
     if extractor is None:
@@ -51,14 +53,14 @@ def main() -> None:
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        written, source, target = write_enhanced_text(arguments.data, Path(extractor), split, folder)
+        written, source, target = write_enhanced_text(arguments.data, Path(extractor), split, folder, *device)
         options = ("-s", source, "-t", target, "--gen-subset", split, "--beam", arguments.beam)
-        options += ("--max-tokens", arguments.max_tokens, "--required-batch-size-multiple", 1)
+        options += ("--max-tokens", arguments.max_tokens, "--required-batch-size-multiple", 1, *device)
         for turn in range(arguments.repeat):
             rows.append(
                 (
                     generate_seconds(arguments.data, arguments.path, "attn_enhanced_translation", options),
-                    extract_seconds(arguments.data, extractor, split, folder / f"store {turn}"),
+                    extract_seconds(arguments.data, extractor, split, folder / f"store {turn}", *device),
                     generate_seconds(written, arguments.path, "translation", options),
                 )
             )

@@ -3,6 +3,7 @@
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 IEL=$ROOT/iel_fairseq
 export PYTHONPATH="$ROOT${PYTHONPATH:+:$PYTHONPATH}" # the package beside the recipes, whatever is installed
+command -v iel >/dev/null || iel() { python -m iel_fairseq.cli "$@"; }
 DEVICE=(--cpu)
 if python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())'; then DEVICE=(); fi
 # Plain fairseq drops sentences of a last batch that is no multiple of 8, unless told otherwise.

@@ -89,6 +89,16 @@ class Bootstrapping:
         for option, value in (("--no-save", cfg.no_save), ("--disable-validation", cfg.disable_validation)):
             if value:
                 raise IELError(f"{option}: a round reads the best checkpoint of those before; leave the option out")
+        if cfg.checkpoint_suffix:
+            raise IELError(
+                f"--checkpoint-suffix {cfg.checkpoint_suffix}: a round reads checkpoint_best.pt; leave the option out"
+            )
+        validated, saved = cfg.validate_interval_updates, cfg.save_interval_updates
+        if validated > 0 and (saved <= 0 or validated % saved):
+            raise IELError(
+                f"--validate-interval-updates {validated}: the scores of a round are those of checkpoints; "
+                f"give --save-interval-updates {validated}, too"
+            )
         if cfg.save_interval_updates > 0:
             return
         for option, value in (("save", cfg.save_interval), ("validate", cfg.validate_interval)):
@@ -123,6 +133,10 @@ class Bootstrapping:
         if not self._entered and resumed_checkpoint(self._cfg) is None:
             self._forget_an_earlier_training()
         number = self._number_at(epoch)
+        if 0 < self._cfg.max_epoch < epoch:  # fairseq looks when it has the data of the epoch
+            begun = len(self.record.rounds)
+            logger.info(f"--max-epoch {self._cfg.max_epoch}: over in round {begun} of {self._cfg.bootstrap_rounds}")
+            return number, True
         if number in [each.number for each in self.record.rounds]:
             return number, False
         if number > 1:

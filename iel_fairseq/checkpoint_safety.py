@@ -19,6 +19,10 @@ from torch import Tensor
 
 from iel_fairseq.errors import IELError, of_another_rank
 
+DOES_NOT_FIT = ("size mismatch", "Missing key(s)", "Unexpected key(s)")
+"""How torch's lines about weights begin."""
+LONGEST_LINE = 200
+"""Characters of what a library says."""
 LONGEST = 1000
 """Items of a list, or characters, in a setting; a convolution has one item for each layer."""
 
@@ -111,7 +115,8 @@ def in_one_line(path: str, what: str) -> Iterator[None]:
         cause = error.__context__ if type(error) is Exception and error.__context__ else error
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
         # torch names what does not fit under its headline.
-        line = next((line for line in lines if line.startswith("size mismatch")), lines[0] if lines else "")
+        line = next((line for line in lines if line.startswith(DOES_NOT_FIT)), lines[0] if lines else "")
+        line = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..."
         raise IELError(f"{path}: {what} ({type(cause).__name__}: {line})") from error
 
 

@@ -22,11 +22,11 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
         default=False,
         metadata={"help": "give attention words the positions they were read from, not the next free ones"},
     )
-    attn_max_tokens: int = field(
-        default=16000,
+    attn_max_tokens: Optional[int] = field(
+        default=None,
         metadata={
             "help": "source tokens that are read at once, by all threads together, when a data set's attention words "
-            "are extracted"
+            "are extracted; default: 16,000, on a GPU 64,000"
         },
     )
     attn_store: Optional[str] = field(
@@ -83,8 +83,11 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     no_save: bool = II("checkpoint.no_save")
     save_interval: int = II("checkpoint.save_interval")
     save_interval_updates: int = II("checkpoint.save_interval_updates")
+    checkpoint_suffix: str = II("checkpoint.checkpoint_suffix")
     disable_validation: bool = II("dataset.disable_validation")
     validate_interval: int = II("dataset.validate_interval")
+    validate_interval_updates: int = II("dataset.validate_interval_updates")
+    max_epoch: int = II("optimization.max_epoch")
     best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
     maximize_best_checkpoint_metric: bool = II("checkpoint.maximize_best_checkpoint_metric")
     cpu: bool = II("common.cpu")

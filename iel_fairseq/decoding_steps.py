@@ -215,7 +215,7 @@ def reading_attention(
     handles = [module.register_forward_hook(remember) for module in modules]
 
     def read(decoder_out: tuple) -> Tensor:
-        averaged = torch.stack(weights).mean(dim=0) if len(weights) > 1 else weights[0]
+        averaged = torch.stack(weights).float().mean(dim=0) if len(weights) > 1 else weights[0].float()
         weights.clear()
         if averaged.dim() == 4:  # a Transformer's: (heads, B, steps, columns)
             averaged = (averaged if heads is None else averaged[list(heads)]).mean(dim=0)

@@ -34,6 +34,9 @@ from iel_fairseq.threads import shared_out
 
 logger = logging.getLogger(__name__)
 
+TOKENS = {"cpu": 16_000, "cuda": 64_000}
+"""Source tokens that are read at once. A GPU waits for the host where there are few."""
+
 
 @dataclass(frozen=True)
 class DatasetExtraction:
@@ -49,7 +52,7 @@ class DatasetExtraction:
         device: where to extract
         dtype: in which precision
         max_tokens: source tokens that are read at once, padding included, by all threads together; changes speed and
-            memory only
+            memory only; None: :data:`TOKENS`
         layer: as :func:`~iel_fairseq.attention_words.extract_attention_words` has it
         heads: likewise
         log_format: fairseq's, for the progress bar
@@ -65,7 +68,7 @@ class DatasetExtraction:
     extractor: Extractor
     device: torch.device
     dtype: torch.dtype = torch.float32
-    max_tokens: int = 16000
+    max_tokens: int | None = None
     layer: int | None = None
     heads: Sequence[int] | None = None
     log_format: str | None = None
@@ -136,11 +139,14 @@ class DatasetExtraction:
 
     @property
     def _thread_tokens(self) -> int:
-        return max(1, self.max_tokens // self._threads)
+        tokens = TOKENS.get(self.device.type, TOKENS["cuda"]) if self.max_tokens is None else self.max_tokens
+        return max(1, tokens // self._threads)
 
     @property
     def _batch_tokens(self) -> int:
-        return max(1, self._thread_tokens // 4)
+        """On a CPU several batches are read at once, to keep the matrices large when most of one has ended; on a GPU,
+        for which each batch is work to be sent, one."""
+        return max(1, self._thread_tokens // 4) if self.device.type == "cpu" else self._thread_tokens
 
     def _collated(self, indices: list[int]) -> dict[str, Any]:
         batch = self.dataset.collater(

@@ -40,7 +40,13 @@ MODELS = {
 
 
 def run(
-    command: str, *arguments: object, stdin: str = "", cwd: Path | None = None, fails: bool = False, forked: bool = True
+    command: str,
+    *arguments: object,
+    stdin: str = "",
+    cwd: Path | None = None,
+    fails: bool = False,
+    forked: bool = True,
+    gpu: bool = False,
 ) -> str:
     """Run one of fairseq's commands, or ``iel``, on the CPU; its standard output and error.
 
@@ -52,18 +58,33 @@ def run(
         fails: the command must end with exit status 1, else with 0
         forked: from a process that has imported everything, as :mod:`forked` has it, which saves seconds; else as a
             user starts it
+        gpu: it may use the GPU; it is not forked then
     """
     words = [str(argument) for argument in arguments]
-    if forked:
+    if forked and not gpu:
         process = ForkedCommand(command, words, cwd or Path.cwd(), stdin, CPU)
         status, log = process.wait(600), process.output + process.error
     else:
         done = subprocess.run(
-            [BIN / command, *words], input=stdin, capture_output=True, text=True, cwd=cwd, env=CPU, timeout=600
+            [*started(command), *words],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            cwd=cwd,
+            env=dict(os.environ) if gpu else CPU,
+            timeout=600,
         )
         status, log = done.returncode, done.stdout + done.stderr
     assert status == (1 if fails else 0), log[-6000:]
     return log
+
+
+def started(command: str) -> list[str]:
+    """The words that start *command*: its script, or, where that is not beside the interpreter, its module."""
+    if (BIN / command).exists():
+        return [str(BIN / command)]
+    module = "iel_fairseq.cli" if command == "iel" else command.replace("fairseq-", "fairseq_cli.")
+    return [sys.executable, "-m", module]
 
 
 def standard_input(text: bytes) -> io.TextIOWrapper:

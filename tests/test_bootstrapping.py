@@ -23,7 +23,7 @@ def bootstrapping(save_dir, **options) -> Bootstrapping:
         **{"best_checkpoint_metric": "bleu", "maximize_best_checkpoint_metric": True, "eval_bleu": True},
         **{"no_save": False, "save_interval": 1, "save_interval_updates": 0, "validate_interval": 1},
         **{"disable_validation": False, "restore_file": "checkpoint_last.pt", "continue_once": None},
-        **{"reset_dataloader": False},
+        **{"reset_dataloader": False, "checkpoint_suffix": "", "validate_interval_updates": 0, "max_epoch": 0},
     }
     return Bootstrapping(Namespace(save_dir=str(save_dir), **values, **{**others, **options}))
 
@@ -250,3 +250,35 @@ def test_a_round_may_save_within_its_epochs(tmp_path):
     with pytest.raises(IELError, match="--save-interval 3: a round"):
         bootstrapping(tmp_path, save_interval=3)
     bootstrapping(tmp_path, save_interval=3, save_interval_updates=100)
+
+
+@pytest.mark.parametrize(("validate", "save", "refused"), [(4, 0, True), (4, 8, True), (4, 4, False), (8, 4, False)])
+def test_a_score_of_a_round_is_that_of_a_checkpoint(tmp_path, validate, save, refused):
+    options = {"validate_interval_updates": validate, "save_interval_updates": save}
+    if not refused:
+        bootstrapping(tmp_path, **options)
+        return
+    with pytest.raises(IELError, match=r"--validate-interval-updates 4: .* give --save-interval-updates 4, too$"):
+        bootstrapping(tmp_path, **options)
+
+
+def test_another_name_of_the_best_checkpoint_is_refused(tmp_path):
+    with pytest.raises(IELError, match=r"--checkpoint-suffix _x: a round reads checkpoint_best\.pt; leave"):
+        bootstrapping(tmp_path, checkpoint_suffix="_x")
+
+
+def test_no_round_begins_after_the_last_epoch(tmp_path, best, caplog):
+    caplog.set_level("INFO")
+    plan = bootstrapping(tmp_path, max_epoch=2)
+    plan.enter(1, "base.pt")
+    best(20.0)
+    plan.enter(2, "base.pt")
+    assert not plan.over
+    assert not plan.enter(3, "base.pt")
+    assert plan.over
+    assert "--max-epoch 2: over in round 1 of 3" in caplog.text
+    assert not (tmp_path / "extractor.round2.pt").exists()
+    (tmp_path / "checkpoint_last.pt").touch()
+    more = bootstrapping(tmp_path, max_epoch=4)
+    assert more.enter(3, "base.pt")
+    assert (more.number, more.over) == (2, False)

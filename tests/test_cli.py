@@ -57,8 +57,9 @@ def test_version_names_what_matters_for_a_report_of_a_fault(capsys):
 
 def test_the_command_says_nothing_but_what_was_asked_for():
     """fairseq's import would."""
-    done = subprocess.run([BIN / "iel", "--version"], capture_output=True, text=True, env=CPU)
-    assert (done.stdout.split()[0], done.stderr) == ("iel_fairseq", "")
+    for command in ([BIN / "iel"], [sys.executable, "-m", "iel_fairseq.cli"]):
+        done = subprocess.run([*command, "--version"], capture_output=True, text=True, env=CPU)
+        assert (done.stdout.split()[0], done.stderr) == ("iel_fairseq", "")
 
 
 def test_it_prints_utf8_whatever_the_locale_says():

@@ -187,3 +187,8 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_stays(tmp_path, wri
     write(tmp_path)
     assert torch.load(tmp_path / "checkpoint_last.pt")["model"]["weight"].equal(STATE["model"]["weight"])
     assert len(list(tmp_path.iterdir())) == 2  # what was left of the first attempt is gone
+
+
+def test_attention_is_not_cudnns():
+    """Whose kernels are compiled for each shape anew."""
+    assert not torch.backends.cuda.cudnn_sdp_enabled()

@@ -44,6 +44,17 @@ def extraction(dataset, model, max_tokens=40, **options) -> DatasetExtraction:
     return DatasetExtraction(dataset, "train", extractor, torch.device("cpu"), max_tokens=max_tokens, **options)
 
 
+@pytest.mark.parametrize(
+    ("device", "threads", "max_tokens", "batch"),
+    [("cpu", 2, None, 2000), ("cpu", 1, 8000, 2000), ("cuda", 2, None, 64_000), ("cuda", 1, 900, 900)],
+)
+def test_a_gpu_gets_all_at_once(set_threads, device, threads, max_tokens, batch):
+    set_threads(threads)
+    extractor = Extractor(make_transformer(), path="model.pt", sha256="0" * 64, round=0)
+    of_device = DatasetExtraction(dataset_of([[4]]), "train", extractor, torch.device(device), max_tokens=max_tokens)
+    assert of_device._batch_tokens == batch
+
+
 @pytest.fixture
 def set_threads():
     before = torch.get_num_threads()

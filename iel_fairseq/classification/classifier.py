@@ -22,6 +22,9 @@ from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 from iel_fairseq.remembered_extractor import checkpoint_sha256
 from iel_fairseq.threads import shared_out
 
+TOKENS = {"cpu": 4096, "cuda": 65_536}
+"""Read at once. A GPU waits for the host where there are few."""
+
 
 @dataclass(frozen=True)
 class Attention:
@@ -46,7 +49,8 @@ class Classifier:
         model: moved to *device* when it is first needed
         glue: what it was trained for
         device: where it computes
-        max_tokens: tokens that are read at once, padding included, by each thread; changes speed and memory only
+        max_tokens: tokens that are read at once, padding included, by each thread; changes speed and memory only; None:
+            :data:`TOKENS`
         path: absolute path of its checkpoint
         sha256: of that file
         importance: the explainer whose word it was trained to read at the end of a text; None: none
@@ -55,7 +59,7 @@ class Classifier:
     model: HFSequenceClassifier
     glue: GlueTask
     device: torch.device
-    max_tokens: int = 4096
+    max_tokens: int | None = None
     path: str = ""
     sha256: str = ""
     importance: str | None = None
@@ -161,8 +165,9 @@ class Classifier:
         lengths = np.array([len(row.input_ids) for row in encoded], dtype=np.int64)
         order = np.argsort(-lengths, kind="stable").tolist()
         at_most = max(1, -(-len(order) // threads))
+        tokens = TOKENS.get(self.device.type, TOKENS["cuda"]) if self.max_tokens is None else self.max_tokens
         while order:
-            size = min(at_most, max(1, self.max_tokens // int(lengths[order[0]])))
+            size = min(at_most, max(1, tokens // int(lengths[order[0]])))
             yield order[:size]
             order = order[size:]
 
@@ -187,7 +192,7 @@ class Classifier:
             yield rows, output.logits.float(), attentions_of_layers[-1][:, :, 0].sum(1).float().cpu().numpy()
 
 
-def load_classifier(path: str, device: torch.device, max_tokens: int = Classifier.max_tokens) -> Classifier:
+def load_classifier(path: str, device: torch.device, max_tokens: int | None = None) -> Classifier:
     """Load a checkpoint of the task ``importance_enhanced_classification``.
 
     Args:

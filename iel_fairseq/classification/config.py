@@ -43,8 +43,9 @@ class ImportanceEnhancedClassificationConfig(FairseqDataclass):
     importance_store: Optional[str] = field(
         default=None, metadata={"help": "folder in which the importance of words is kept; default: the data folder"}
     )
-    importance_max_tokens: int = field(
-        default=4096, metadata={"help": "tokens that the extractor reads at once, in each thread"}
+    importance_max_tokens: Optional[int] = field(
+        default=None,
+        metadata={"help": "tokens that the extractor reads at once, in each thread; default: 4,096, on a GPU 65,536"},
     )
     seed: int = II("common.seed")
     finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")

@@ -19,7 +19,8 @@ class ClassificationDataset(CompleteBatches, FairseqDataset):
     """Texts as a model reads them, and their labels.
 
     A batch has ``id`` (int64 ``(B,)``), ``nsentences``, ``ntokens``, ``net_input`` (what the model's ``forward``
-    takes) and, where the texts have labels, ``target`` (float32 ``(B,)``, classes or scores).
+    takes) and, where the texts have labels, ``target`` (float64 ``(B,)``, classes or scores:
+    fairseq rounds what is float32 in a training of half precision).
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class ClassificationDataset(CompleteBatches, FairseqDataset):
             "net_input": pad(encoded, self._tokenizer),
         }
         if None not in labels:
-            batch["target"] = torch.tensor(labels, dtype=torch.float32)
+            batch["target"] = torch.tensor(labels, dtype=torch.float64)
         return batch
 
     def num_tokens(self, index: int) -> int:

@@ -61,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     written.add_argument("--output", help="file to print to; default: standard output")
     computation = parser.add_argument_group("computation")
-    computation.add_argument("--attn-max-tokens", type=int, default=16000, help="source tokens read at once")
+    computation.add_argument(
+        "--attn-max-tokens", type=int, help="source tokens read at once; default: 16,000, on a GPU 64,000"
+    )
     computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
     computation.add_argument("--fp16", action="store_true", help="half precision, as training with --fp16 has it")
     computation.add_argument("--bf16", action="store_true", help="bfloat16, likewise")

@@ -6,7 +6,7 @@ training that was started again, and its further update when it was finished.
 
 from __future__ import annotations
 
-from iel_fairseq.compat import checkpoints, decoding, process, ranks, training
+from iel_fairseq.compat import checkpoints, decoding, gpu, process, ranks, training
 
 
 def apply() -> None:
@@ -20,6 +20,7 @@ def apply() -> None:
     ranks.let_ranks_share_a_checkpoint()
     ranks.let_ranks_connect_when_they_begin()
     ranks.let_ranks_without_gpu_gather()
+    gpu.attend_without_cudnn()
     training.tell_tasks_that_a_round_begins()
     training.let_a_restart_make_the_same_batches()
     training.end_where_the_last_update_was()

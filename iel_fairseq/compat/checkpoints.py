@@ -107,7 +107,7 @@ def explain_unusable_checkpoints() -> None:
 
     @functools.wraps(go_on)
     def load_checkpoint(trainer, filename, *args, **kwargs):
-        with in_one_line(filename, "the training cannot go on from it; its model must be that of the options"):
+        with in_one_line(filename, "the training cannot go on from it with these options"):
             return go_on(trainer, filename, *args, **kwargs)
 
     checkpoint_utils.load_model_ensemble_and_task = load_model_ensemble_and_task

@@ -50,7 +50,7 @@ class GlueCriterion(FairseqCriterion):
         reduction = "sum" if reduce else "none"
         if self.glue.regression:
             predictions = logits.squeeze(-1)
-            loss = F.mse_loss(predictions, target, reduction=reduction)
+            loss = F.mse_loss(predictions, target.to(predictions), reduction=reduction)
         else:
             predictions = logits.argmax(-1)
             loss = F.cross_entropy(logits, target.long(), reduction=reduction)

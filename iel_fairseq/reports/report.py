@@ -183,7 +183,7 @@ def _score_table(metric: str, members: Sequence[Result]) -> Table:
     signature = members[0].scores[sets[0]][metric].signature
     less = " Less is better." if metric == "TER" else ""
     controls = " or ".join(dict.fromkeys(result.control for result in members if result.control))
-    against = f"in brackets p of the paired bootstrap against {controls}" if controls else "nothing to compare with"
+    against = f"in brackets p of paired randomization against {controls}" if controls else "nothing to compare with"
     several = any(len(same) > 1 for _, _, same in _rows(members))
     spread = "With several seeds: mean, standard deviation, and p of each seed. " if several else ""
     note = f"± is the 95% confidence interval, {against}.{less} {spread}sacreBLEU {signature}"
@@ -191,7 +191,7 @@ def _score_table(metric: str, members: Sequence[Result]) -> Table:
 
 
 def _cell(scores: Sequence[Score]) -> str:
-    p = " ".join(f"{score.p:.3f}" for score in scores if score.p is not None)
+    p = " ".join("<0.001" if score.p < 0.001 else f"{score.p:.3f}" for score in scores if score.p is not None)
     if len(scores) == 1:
         text = f"{scores[0].score:.1f} ± {scores[0].ci:.1f}"
     else:

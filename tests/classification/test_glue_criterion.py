@@ -9,8 +9,11 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from fairseq.logging import metrics
+from fairseq.trainer import Trainer
+from tiny_bert import make_classifier
 
-from iel_fairseq.classification.glue import GLUE_TASKS
+from iel_fairseq.classification.dataset import ClassificationDataset
+from iel_fairseq.classification.glue import GLUE_TASKS, Example
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.criterions.glue import GlueCriterion, log_glue_metrics
 from iel_fairseq.errors import IELError
@@ -32,6 +35,22 @@ def log_of(task: str, cuts: list[int], logits, labels) -> list[dict]:
         sample = {"net_input": {"logits": logits[start:end]}, "target": labels[start:end], "ntokens": 1}
         outputs.append(criterion(Model().eval(), sample)[2])
     return outputs
+
+
+@pytest.mark.parametrize("half", [torch.float16, torch.bfloat16])
+def test_scores_are_not_rounded_in_half_precision(tmp_path, half):
+    """By fairseq's trainer, which converts a batch of float32."""
+    classifier = make_classifier(tmp_path / "bert", "STS-B")
+    labels = [3.8, 2.533, 4.909]
+    dataset = ClassificationDataset([Example("a\tdog", label) for label in labels], classifier.model)
+    sample = dataset.collater([dataset[i] for i in range(3)])
+    options = SimpleNamespace(common=SimpleNamespace(fp16=half == torch.float16, bf16=half == torch.bfloat16))
+    trainer = SimpleNamespace(cfg=options)
+    sample = Trainer._fp_convert_sample(trainer, sample)
+    criterion = GlueCriterion(SimpleNamespace(glue=GLUE_TASKS["STS-B"]))
+    loss, _, logged = criterion(classifier.model.to(half).eval(), sample)
+    assert logged["outcomes"][:, 1].tolist() == labels
+    assert loss.dtype == torch.float32
 
 
 @pytest.mark.parametrize("cuts", [[], [1, 2, 30], [7, 8, 9, 49]])

@@ -43,14 +43,16 @@ def test_attention_words(data, trained, half, device):
 def test_extraction_and_fine_tuning(data, trained, tmp_path, half, device):
     """By commands. Decoding is in float32."""
     baseline, _ = trained("transformer", "baseline")
-    cpu = ("--cpu",) if device == "cpu" else ()
-    run("iel", "extract", data, "--path", baseline, "--gen-subset", "valid", "--attn-store", tmp_path, half, *cpu)
+    cpu, gpu = ("--cpu",) if device == "cpu" else (), device != "cpu"
+    store = ("--gen-subset", "valid", "--attn-store", tmp_path)
+    run("iel", "extract", data, "--path", baseline, *store, half, *cpu, gpu=gpu)
     stored = read_attention_positions(tmp_path)
     assert stored.precision == {"--fp16": "float16", "--bf16": "bfloat16"}[half]
     words = [word for word in training(data, tmp_path / "save") if cpu or word != "--cpu"]
     options = (*IEL, *MODELS["transformer"], "--finetune-from-model", baseline, "--max-epoch", 2, half)
     if (half, device) == ("--fp16", "cpu"):
         return  # fairseq trains in it on a GPU only
-    run("fairseq-train", *words, *options, "--attn-store", tmp_path)
+    log = run("fairseq-train", *words, *options, "--attn-store", tmp_path, gpu=gpu)
+    assert ("CUDA enviroments for all 1 workers" in log) is gpu  # so fairseq spells it
     references = [pair.known()[1] for pair in known_pairs()]
     assert bleu(generate(data, tmp_path / "save" / "checkpoint_best.pt", *IEL), references) > 90

@@ -104,7 +104,7 @@ def test_every_number_of_a_report(run_folder, tmp_path, capsys):
     assert ours["ter"] == pytest.approx(100 * 2 / 24)  # two of 24 words have to be replaced
     assert (ours["updates"], ours["training_seconds"], ours["extraction_seconds"]) == (140, 95, 14)
     assert (ours["parameters"], ours["seed"], ours["control"], ours["model"]) == (1020, 1, "control", "transformer")
-    assert ours["p"] < 0.05 < ours["ci"]
+    assert ours["p"] < 0.001 < ours["ci"]
     control = by_system["control", "newstest"]
     assert (control["updates"], control["p"], control["extraction_seconds"]) == (150, None, 0)
     assert control["parameters"] is None  # its log does not say
@@ -115,7 +115,7 @@ def test_every_number_of_a_report(run_folder, tmp_path, capsys):
     assert [(row["system"], row["set"]) for row in rows] == list(by_system)
     assert float(rows[-1]["bleu"]) == ours["bleu"]
     row = next(line for line in markdown.splitlines() if line.startswith("| transformer | attention-positions | 140"))
-    cell = f"{ours['bleu']:.1f} ± {ours['ci']:.1f} ({ours['p']:.3f})"
+    cell = f"{ours['bleu']:.1f} ± {ours['ci']:.1f} (<0.001)"
     assert row == f"| transformer | attention-positions | 140 | 1 | {cell} | {cell} |"
     assert "| transformer | attention-positions | 1,020 | 140 | 95 | 14.0 |" in markdown
     assert f"sacreBLEU {ours['signature']}" in markdown

@@ -124,8 +124,6 @@ def test_a_round_loads_other_sets_as_they_were_loaded_and_forgets_the_earlier_on
         *IEL,
         "--bootstrap-rounds",
         2,
-        "--upsample-primary",
-        1,
     ]
     words += ["--finetune-from-model", baseline, "--attn-model", {"FILE": baseline}.get(model, model)]
     parser = fairseq_options.get_training_parser()

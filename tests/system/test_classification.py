@@ -268,3 +268,19 @@ def test_a_training_goes_on_with_its_own_model_only(data, tmp_path):
     run("fairseq-train", *options, "--hf-model", shutil.move(first, tmp_path / "moved"), "--max-epoch", 2)
     log = run("fairseq-train", *options, "--hf-model", other, "--max-epoch", 3, fails=True)
     assert f"this training began with another model, or tokenizer, than that of {other}; give the same, or" in log
+
+
+@pytest.mark.gpu
+def test_all_of_it_on_a_gpu(data, baseline, tmp_path):
+    options = ("--finetune-from-model", baseline, "--importance", "lime", "--importance-samples", 40, "--fp16")
+    train = [word for word in TRAIN if word != "--cpu"]
+    store = ("--importance-store", tmp_path)
+    words = (*CLASSIFY, *train, *options, *store, "--max-epoch", 1, "--save-dir", tmp_path)
+    log = run("fairseq-train", data, *words, gpu=True)
+    assert "CUDA enviroments for all 1 workers" in log  # so fairseq spells it
+    assert best_matthews(log) > 90
+    words = ("--path", tmp_path / "checkpoint_best.pt", "--gen-subset", "valid", *store)
+    predicted = [run("iel", "predict", data, *words, *cpu, gpu=not cpu) for cpu in ((), ("--cpu",))]
+    [on_gpu, on_cpu] = [re.findall(r"^(\d+)\t(\d)", output, re.MULTILINE) for output in predicted]
+    assert len(on_gpu) == 61
+    assert sum(ours == theirs for ours, theirs in zip(on_gpu, on_cpu, strict=True)) >= 60

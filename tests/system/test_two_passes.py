@@ -6,7 +6,7 @@ import re
 
 import pytest
 import torch
-from commands import IEL, MODELS, PLAIN, USER_DIR, bleu, generate, lines, load, run, train
+from commands import IEL, MODELS, PLAIN, USER_DIR, bleu, generate, lines, load, run, train, training
 from conftest import known_pairs
 from fairseq import checkpoint_utils
 from fairseq.models.fconv import FConvModel
@@ -227,3 +227,23 @@ def test_score_reference_and_prefix_and_sampling(data, trained):
     assert all(lines(prefixed, "H")[i][1].split()[:2] == reference[:2] for i, reference in enumerate(REFERENCES))
     sampled = generate(data, checkpoint, *IEL, "--sampling", "--sampling-topk", 1, "--nbest", 5)
     assert bleu(sampled, REFERENCES) > 90
+
+
+@pytest.mark.gpu
+def test_all_of_it_on_a_gpu(data, trained, tmp_path):
+    """Two rounds of bootstrapping in half precision, and two passes, with positions, in both."""
+    baseline, _ = trained("transformer", "baseline")
+    words = [word for word in training(data, tmp_path) if word != "--cpu"]
+    rounds = ("--bootstrap-rounds", 2, "--bootstrap-epochs", 2, "--attn-positions", "--attn-store", tmp_path)
+    options = (*IEL, *MODELS["transformer"], "--finetune-from-model", baseline, *rounds, "--fp16")
+    log = run("fairseq-train", *words, *options, gpu=True)
+    assert "CUDA enviroments for all 1 workers" in log  # so fairseq spells it
+    assert "round 2 of 2" in log
+    references = [pair.known()[1] for pair in known_pairs()]
+    languages = ("-s", "src", "-t", "tgt", *IEL, "--path", tmp_path / "checkpoint_best.pt", "--beam", 5)
+    expected = lines(generate(data, tmp_path / "checkpoint_best.pt", *IEL), "H")
+    for half in ((), ("--fp16",)):
+        output = run("fairseq-generate", data, *languages, "--log-format", "none", *half, gpu=True)
+        found = lines(output, "H")
+        assert sum(found[number][1] == fields[1] for number, fields in expected.items()) >= (97 if half else 99)
+        assert bleu(output, references) > 90
