@@ -89,6 +89,7 @@ WRITTEN = (  # when the trainings look finished; docs/formats.md is compared wit
         "^iel faithfulness", more="--cpu --json faithfulness.json", says=r"\| lime \| -?0\.", makes="faithfulness.json"
     ),
     Rule("^iel predict", more="--cpu", makes="RTE.tsv"),
+    Rule("^iel explain", more="--cpu --importance-samples 100", makes="explained.jsonl"),
 )
 AFTERWARDS = (
     Rule("^iel score-aer", says="^recall "),

@@ -17,6 +17,7 @@ import torch
 import iel_fairseq
 from iel_fairseq.cli import (
     doctor,
+    explain,
     export_hf,
     extract,
     faithfulness,
@@ -39,6 +40,7 @@ SUBCOMMANDS = {
     "translate": translate,
     "serve": serve,
     "predict": predict,
+    "explain": explain,
     "faithfulness": faithfulness,
     "export-hf": export_hf,
     "plot": plot,

@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 
 from iel_fairseq.classification.faithfulness import faithfulness
-from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
+from iel_fairseq.cli.explained_texts import (
+    add_explained_texts,
+    explained_by,
+    explained_texts,
+    found_by,
+    stores_of,
+)
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    read = add_explained_texts(parser, list(EXPLAINERS))
+    read = add_explained_texts(parser, list(EXPLAINERS), stored=True)
     read.add_argument("--first", type=int, help="measure on the first so many texts only; default: all")
-    store = parser.add_argument_group("store")
-    store.add_argument("--importance-store", help="folder in which the importance of words is kept; default: GLUE-DIR")
     written = parser.add_argument_group("output")
     written.add_argument("--json", help="file for the same figures as data")
 
@@ -39,15 +42,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--first {arguments.first}: it is at least 1")
     classifier, texts = explained_texts(arguments)
     first = texts[: arguments.first]
-    beside = arguments.data if os.path.isdir(arguments.data) else os.path.dirname(classifier.path)
-    stores = arguments.importance_store or beside
+    stores = stores_of(arguments, classifier)
     records = []
     print("| explainer | comprehensiveness | sufficiency |\n|---|---:|---:|", flush=True)
     for name in arguments.importance:
         extraction = explained_by(name, arguments, classifier, texts)
-        if extraction.store(stores).open() is None:  # the whole split
+        if stores is None or extraction.store(stores).open() is None:  # the whole split
             extraction = explained_by(name, arguments, classifier, first)
-        explanations = extraction.stored_explanations(stores)[: len(first)]
+        explanations = found_by(extraction, arguments)[: len(first)]
         try:
             found = faithfulness(classifier, first, explanations)
         except ValueError as error:

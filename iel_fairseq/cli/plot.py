@@ -54,7 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read.add_argument("--cpu", action="store_true", help="do not use the GPU")
     read.add_argument("--sentence", type=int, default=0, help="number of the one in a picture, from 0")
     read.add_argument("--remove-bpe", action="store_true", help="join pieces of words to words")
-    read = add_explained_texts(importance, ["attention", "lime", "shap"])
+    read = add_explained_texts(importance, ["attention", "lime", "shap"], stored=False)
     read.add_argument("--sentences", type=int, nargs="+", default=[0, 1, 2], help="numbers of texts, from 0")
     for kind in (noise, bootstrap, attention, importance):
         written = kind.add_argument_group("output")

@@ -110,7 +110,8 @@ def test_reports(translation):
 
 
 def test_glue(classified):
-    of_scores, of_faithfulness = documented("GLUE")
+    of_scores, of_explanation, of_faithfulness = documented("GLUE")
     assert {frozenset(line) for line in read_json_lines(classified / "scores.jsonl")} == {frozenset(of_scores)}
+    assert {frozenset(line) for line in read_json_lines(classified / "explained.jsonl")} == {frozenset(of_explanation)}
     assert {frozenset(each) for each in read_json(classified / "faithfulness.json")} == {frozenset(of_faithfulness)}
     assert (classified / "RTE.tsv").read_text().splitlines()[0] == "index\tprediction"

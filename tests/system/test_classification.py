@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import USER_DIR, run, two_ranks
+from commands import USER_DIR, run, standard_input, two_ranks
 from tiny_bert import WORDS, make_folder
 
 from iel_fairseq.classification.enhancement import KEY
@@ -204,6 +204,65 @@ def test_an_extractor_of_enhanced_texts_is_refused(data, finetuned, tmp_path):
     words = (*CLASSIFY, *TRAIN, "--finetune-from-model", finetuned[0], "--importance", "attention", "--max-epoch", 1)
     log = run("fairseq-train", data, *words, "--save-dir", tmp_path, fails=True)
     assert f"error: {finetuned[0]}: reads texts with a word at their end, found by " in log.splitlines()[-1]
+
+
+def test_explanations_are_json_lines_of_a_split_or_of_texts(data, baseline, tmp_path, capsys, monkeypatch):
+    options = ("--path", baseline, "--cpu", "--importance", "lime", "random", "--importance-samples", 40)
+    kept = ("--importance-store", tmp_path)
+    words = ["explain", data, *options, "--gen-subset", "test", *kept, "--output", tmp_path / "e.jsonl"]
+    iel([str(word) for word in words])
+    split = [json.loads(line) for line in (tmp_path / "e.jsonl").read_text().splitlines()]
+    assert [(each["importance"], each["text"]) for each in split] == [
+        (name, text) for name in ("lime", "random") for text in ("a good dog", "the cat", "...")
+    ]
+    assert split[0]["words"] == ["a", "good", "dog"]
+    assert (split[0]["prediction"], split[0]["important_word"]) == ("1", "good")
+    assert split[0]["scores"][1] == max(split[0]["scores"])
+    assert (split[2]["words"], split[2]["important_word"]) == ([], None)
+    assert len(list(tmp_path.glob("important_words.*"))) == 2
+
+    (tmp_path / "texts").write_text("a good dog\nthe cat\n...\n")
+    before = set(tmp_path.iterdir()) | set(data.iterdir()) | set(baseline.parent.iterdir())
+    capsys.readouterr()
+    iel([str(word) for word in ("explain", tmp_path / "texts", *options)])
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == split
+    assert set(tmp_path.iterdir()) | set(data.iterdir()) | set(baseline.parent.iterdir()) == before
+    monkeypatch.setattr("sys.stdin", standard_input(b"the cat\n"))
+    iel([str(word) for word in ("explain", "-", "--path", baseline, "--cpu")])
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["importance"] == "attention"
+    monkeypatch.undo()
+
+    def explained(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(ImportanceExtraction, "explanations", explained)
+    iel([str(word) for word in words[:-2]])  # found again in the store
+    assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == split
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "texts: holds no texts"),
+        ("a dog\na\tdog\n", "texts, line 2: expected a sentence without tabs, which is what"),
+    ],
+)
+def test_texts_that_cannot_be_explained_are_one_line(baseline, tmp_path, text, message):
+    (tmp_path / "texts").write_text(text)
+    with pytest.raises(IELError, match=message):
+        iel(["explain", str(tmp_path / "texts"), "--path", str(baseline), "--cpu"])
+
+
+def test_texts_can_be_drawn_and_measured(baseline, tmp_path, capsys):
+    (tmp_path / "texts").write_text("a good dog\nthe cat\n")
+    options = (tmp_path / "texts", "--path", baseline, "--cpu", "--importance")
+    drawn = ("plot", "importance", *options, "attention", "--sentences", 1, "--output", tmp_path / "i.html")
+    iel([str(word) for word in drawn])
+    assert "cat" in (tmp_path / "i.html").read_text()
+    iel([str(word) for word in ("faithfulness", *options, "random")])
+    assert re.search(r"\| random \| \S+ \|", capsys.readouterr().out)
+    assert {path.name for path in tmp_path.iterdir()} == {"texts", "i.html"}
 
 
 def test_faithfulness_of_the_first_texts_finds_nothing_again(data, baseline, tmp_path, capsys):
