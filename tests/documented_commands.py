@@ -124,7 +124,7 @@ UNDERSTOOD_ONLY = {  # regular expression: why it is not run
     "iel serve": "serves until it is interrupted; tests/web/test_page.py opens the page",
     "^iel doctor": "trains; tests/test_doctor.py runs it",
     "^export ": "variables for the next command",
-    "^python benchmarks/": "measures, for minutes",
+    "^(python )?benchmarks/": "measures, for minutes",
     "python -m pytest": "runs tests",
     "pre-commit install$": "changes the checkout",
 }

@@ -141,14 +141,13 @@ class Pretrained:
 
 def _not_loaded(model: Any, loaded: dict[str, Any]) -> list[str]:
     """Weights of the encoder that are not those of the file, but for a pooler, which many encoders come without."""
-    kept = {name if isinstance(name, str) else name[0] for name in loaded["mismatched_keys"]} | {
-        *loaded["missing_keys"]
-    }
+    mismatched = (name if isinstance(name, str) else name[0] for name in loaded["mismatched_keys"])
+    new = {*mismatched, *loaded["missing_keys"]}
     encoder = f"{model.base_model_prefix}."
     return [
         name
         for name, _ in model.named_parameters()
-        if name in kept and name.startswith(encoder) and "pooler" not in name
+        if name in new and name.startswith(encoder) and "pooler" not in name
     ]
 
 

@@ -14,13 +14,7 @@ import json
 from typing import Any
 
 from iel_fairseq.classification.classifier import Classifier
-from iel_fairseq.cli.explained_texts import (
-    add_explained_texts,
-    explained_by,
-    explained_texts,
-    found_by,
-    prediction_name,
-)
+from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts, found_by
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.explainers import Explanation
 
@@ -47,8 +41,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _as_data(explanation: Explanation, classifier: Classifier) -> dict[str, Any]:
+    labels, prediction = classifier.glue.labels, explanation.prediction
     return {
-        "prediction": prediction_name(classifier.glue, explanation.prediction),
+        "prediction": labels[int(prediction)] if labels else round(prediction, 6),
         "words": [word.text for word in explanation.words],
         "scores": [round(float(score), 6) for score in explanation.scores],
         "important_word": explanation.important_word,

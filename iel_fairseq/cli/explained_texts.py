@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 
 from iel_fairseq.classification.classifier import Classifier, load_classifier
-from iel_fairseq.classification.glue import GlueTask, read_glue
+from iel_fairseq.classification.glue import read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.cli.files import input_lines, input_name
@@ -99,8 +99,3 @@ def found_by(extraction: ImportanceExtraction, arguments: argparse.Namespace) ->
     """What *extraction* finds, from the store where there is one."""
     stores = stores_of(arguments, extraction.classifier)
     return extraction.explanations() if stores is None else extraction.stored_explanations(stores)
-
-
-def prediction_name(glue: GlueTask, prediction: float) -> str | float:
-    """The class that is predicted, or the score."""
-    return glue.labels[int(prediction)] if glue.labels else round(prediction, 6)

@@ -43,8 +43,8 @@ def understand(text: str) -> None:
         understand(text.partition("$(which ")[2].replace(")", "", 1))
         return
     variables, recipe = re.fullmatch(r"((?:[A-Z_]+=(?:\"[^\"]*\"|\S*) )*)(.*)", text).groups()  # type: ignore[union-attr]
-    if recipe.startswith("examples/"):
-        script = REPOSITORY / recipe
+    if recipe.startswith(("examples/", "benchmarks/")):
+        script = REPOSITORY / recipe.split()[0]
         assert os.access(script, os.X_OK)
         subprocess.run(["bash", "-n", script], check=True)
         scripts = "".join(path.read_text() for path in {script, *(REPOSITORY / "examples").rglob("*.sh")})

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# What docs/performance.md has of translation, on this machine, on its GPU where there is one: in one command.
+#
+#   benchmarks/all.sh DATA-BIN baseline.pt finetuned.pt RESULTS
+#
+# The baseline is a small Transformer, finetuned.pt was trained on its attention words without their positions, as
+# examples/multi30k/run.sh leaves both. A base Transformer is grown from the baseline. Each benchmark writes a table,
+# RESULTS/NAME.md, and a log; one that fails, or takes longer than LIMIT seconds (600), does not stop the others.
+set -uo pipefail
+benchmarks=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$benchmarks/../examples/fairseq.sh"
+source "$benchmarks/../examples/models.sh"
+data=${1:?usage: benchmarks/all.sh DATA-BIN baseline.pt finetuned.pt RESULTS} baseline=${2:?} finetuned=${3:?} results=${4:?}
+mkdir -p "$results"
+failed=0
+
+# measure NAME WORD...: the table of a benchmark
+measure() {
+  local name=$1 begun=$SECONDS
+  shift
+  if timeout "${LIMIT:-600}" python "$benchmarks/$1.py" "${@:2}" >"$results/$name.md" 2>"$results/$name.log"; then
+    echo "$name: $((SECONDS - begun)) s" >&2
+  else
+    failed=1
+    echo "$name: failed, see $results/$name.log" >&2
+  fi
+}
+
+sentences=1500 quick=()
+if [ ${#DEVICE[@]} = 0 ]; then # a GPU; what reads a sentence at a time waits for it
+  sentences=20000
+  quick=(--only "SequenceGenerator, beam 1" "fairseq-generate --print-alignment" "decode, then one forward pass")
+fi
+small_models 1 1 1 1
+small=("${TRANSFORMER_MODEL[@]}" --lr 1e-3 --warmup-updates 10 --criterion label_smoothed_cross_entropy --label-smoothing 0.1)
+
+python "$benchmarks/grown_transformer.py" "$baseline" "$results/base.pt"
+measure extraction.small extraction "$data" --path "$baseline" --sentences "$sentences" "${quick[@]}" "${DEVICE[@]}"
+measure extraction.base extraction "$data" --path "$results/base.pt" --sentences $((sentences / 5)) --repeat 3 \
+  --only "SequenceGenerator, beam 1" "fairseq-generate --print-alignment" "${DEVICE[@]}"
+measure two_passes two_passes "$data" --path "$finetuned" "${DEVICE[@]}"
+measure precision precision "$data" --path "$baseline" --updates 40 "${small[@]}" "${DEVICE[@]}"
+measure finetuning finetuning "$data" --path "$baseline" --updates 60 --repeat 3 "${small[@]}" "${DEVICE[@]}"
+measure store store --batches 1000
+exit "$failed"
