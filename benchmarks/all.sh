@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What docs/performance.md has of translation, on this machine, on its GPU where there is one: in one command.
+# Most of what docs/performance.md has of translation, on this machine, on its GPU where there is one: in one command.
 #
 #   benchmarks/all.sh DATA-BIN baseline.pt finetuned.pt RESULTS
 #
@@ -26,20 +26,23 @@ measure() {
   fi
 }
 
-sentences=1500 quick=()
-if [ ${#DEVICE[@]} = 0 ]; then # a GPU; what reads a sentence at a time waits for it
-  sentences=20000
-  quick=(--only "SequenceGenerator, beam 1" "fairseq-generate --print-alignment" "decode, then one forward pass")
+sentences=1500 base=1000 few=() # what reads a sentence at a time waits for a GPU, and is left out there
+if [ ${#DEVICE[@]} = 0 ]; then
+  sentences=20000 base=4000
+  few=(--only "SequenceGenerator, beam 1" "fairseq-generate --print-alignment" "decode, then one forward pass")
 fi
+of_base=("SequenceGenerator, beam 1")
+if python -c 'import ctranslate2' 2>/dev/null; then of_base+=("CTranslate2 float32" "CTranslate2 int8"); fi
+if [ ${#DEVICE[@]} = 0 ]; then of_base+=("fairseq-generate --print-alignment"); fi
 small_models 1 1 1 1
 small=("${TRANSFORMER_MODEL[@]}" --lr 1e-3 --warmup-updates 10 --criterion label_smoothed_cross_entropy --label-smoothing 0.1)
 
 python "$benchmarks/grown_transformer.py" "$baseline" "$results/base.pt"
-measure extraction.small extraction "$data" --path "$baseline" --sentences "$sentences" "${quick[@]}" "${DEVICE[@]}"
-measure extraction.base extraction "$data" --path "$results/base.pt" --sentences $((sentences / 5)) --repeat 3 \
-  --only "SequenceGenerator, beam 1" "fairseq-generate --print-alignment" "${DEVICE[@]}"
-measure two_passes two_passes "$data" --path "$finetuned" "${DEVICE[@]}"
+measure extraction.small extraction "$data" --path "$baseline" --sentences "$sentences" "${few[@]}" "${DEVICE[@]}"
+measure extraction.base extraction "$data" --path "$results/base.pt" --sentences "$base" --repeat 3 \
+  --only "${of_base[@]}" "${DEVICE[@]}"
+measure two_passes two_passes "$data" --path "$finetuned" --repeat 7 "${DEVICE[@]}"
 measure precision precision "$data" --path "$baseline" --updates 40 "${small[@]}" "${DEVICE[@]}"
-measure finetuning finetuning "$data" --path "$baseline" --updates 60 --repeat 3 "${small[@]}" "${DEVICE[@]}"
+measure finetuning finetuning "$data" --path "$baseline" --updates 60 --repeat 4 "${small[@]}" "${DEVICE[@]}"
 measure store store --batches 1000
 exit "$failed"

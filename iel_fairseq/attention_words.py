@@ -13,6 +13,7 @@ from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
 from torch import Tensor
 
 from iel_fairseq.decoding_steps import DecodingSteps, decoding_steps, reading_attention
+from iel_fairseq.dense import PackedWeights
 from iel_fairseq.errors import IELError
 from iel_fairseq.padding import right_padded
 
@@ -126,7 +127,7 @@ def extract_from_batches(
     batches: Iterable[Tensor],
     *,
     at_once: int = 1,
-    packed: bool = False,
+    packed: PackedWeights | None = None,
     layer: int | None = None,
     heads: Sequence[int] | None = None,
     max_len_a: float = MAX_LEN_A,
@@ -141,7 +142,7 @@ def extract_from_batches(
         model: as :func:`extract_attention_words` has it
         batches: likewise, one after the other
         at_once: 1: a batch begins when the one before has ended
-        packed: lay out large weights for this CPU first, which pays when many batches follow
+        packed: the model's large weights, laid out for this CPU, which pays when many batches follow
         layer: as :func:`extract_attention_words` has it
         heads: likewise
         max_len_a: likewise
@@ -157,7 +158,7 @@ def extract_from_batches(
         raise ValueError(NOT_IN_EVAL_MODE)
     waiting = enumerate(batches)
     running: list[tuple[int, _Generation]] = []
-    with decoding_steps(model, layer, heads, packed=packed) as decoding:
+    with decoding_steps(model, layer, heads, packed) as decoding:
         while True:
             while sum(generation.size for _, generation in running) < at_once:
                 following = next(waiting, None)

@@ -17,6 +17,7 @@ from fairseq.models.transformer import TransformerDecoderBase
 from fairseq.modules import BeamableMM
 from torch import Tensor, nn
 
+from iel_fairseq.dense import PackedWeights
 from iel_fairseq.errors import IELError
 from iel_fairseq.transformer_steps import TransformerSteps, is_standard_transformer, nothing_or_nan
 
@@ -63,7 +64,10 @@ class DecodingSteps(Protocol):
 
 @contextmanager
 def decoding_steps(
-    model: FairseqEncoderDecoderModel, layer: int | None, heads: Sequence[int] | None, *, packed: bool = False
+    model: FairseqEncoderDecoderModel,
+    layer: int | None,
+    heads: Sequence[int] | None,
+    packed: PackedWeights | None = None,
 ) -> Iterator[DecodingSteps]:
     """Decode with *model* step by step, the fastest way that it allows.
 
@@ -71,14 +75,14 @@ def decoding_steps(
         model: in eval mode
         layer: as :func:`~iel_fairseq.attention_words.extract_attention_words` has it
         heads: likewise
-        packed: lay out large weights for this CPU first, which pays when many batches follow
+        packed: the model's large weights, laid out for this CPU, which pays when many batches follow
 
     Raises:
         IELError: the model's decoder gives no attention, or has no such layer or head
     """
     with reading_attention(model.decoder, layer, heads) as (options, read_attention):
         if is_standard_transformer(model.decoder):
-            yield TransformerSteps(model, options["alignment_layer"], heads, packed=packed)
+            yield TransformerSteps(model, options["alignment_layer"], heads, packed)
         else:
             with _one_hypothesis_a_sentence(model.decoder):
                 yield FairseqSteps(model, options, read_attention)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 import torch
@@ -15,33 +16,45 @@ ROWS = 256
 """The number of rows that weights are laid out for; any number can be multiplied."""
 
 
-class Dense:
-    """``xW' + b``, and an activation, where one is given."""
+class PackedWeights:
+    """The large weights of a model that does not change meanwhile, laid out for this CPU, each once for all threads."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, packed: bool, activation: Callable | None = None):
+    def __init__(self) -> None:
+        self._packed: dict[tuple[int, ...], Tensor | None] = {}
+        self._packing = threading.Lock()
+
+    def of(self, *layers: nn.Linear) -> Tensor | None:
+        """That of *layers*, one behind the other; None: it stays as it is, small, or not float32 on such a CPU."""
+        key = tuple(map(id, layers))
+        with self._packing:
+            if key not in self._packed:
+                pays = sum(layer.weight.numel() for layer in layers) >= LARGE and can_be_packed(layers[0].weight)
+                weight = _joined([layer.weight.detach() for layer in layers]) if pays else None
+                self._packed[key] = None if weight is None else torch.ops.mkldnn._reorder_linear_weight(weight, ROWS)
+            return self._packed[key]
+
+
+class Dense:
+    """``xW' + b`` of a layer, or of several with the same input, and an activation, where one is given."""
+
+    def __init__(self, *layers: nn.Linear, packed: PackedWeights | None, activation: Callable | None = None):
         """
         Args:
-            weight: ``(out, in)``
-            bias: ``(out)``
-            packed: lay out the weight for this CPU, if it is a large one: it takes as long as some products
+            layers: whose outputs stand one behind the other
+            packed: their weights, where they are large; None: they stay as they are
             activation: of what comes out
         """
-        self._weight, self._bias, self._activation = weight, bias, activation
-        pays = packed and weight.numel() >= LARGE and can_be_packed(weight)
-        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach(), ROWS) if pays else None
-        self._fused = self._packed is not None and activation is F.relu
+        weight = None if packed is None else packed.of(*layers)
+        self._packed = weight is not None
+        self._weight = _joined([layer.weight for layer in layers]) if weight is None else weight
+        self._bias = None if layers[0].bias is None else _joined([layer.bias for layer in layers])
+        self._activation = activation
+        self._fused = self._packed and activation is F.relu
 
     @classmethod
-    def of(cls, layer: nn.Linear, *, packed: bool, activation: Callable | None = None) -> Dense:
-        """That of fairseq's *layer*."""
-        return cls(layer.weight, layer.bias, packed=packed, activation=activation)
-
-    @classmethod
-    def queries_keys_values(cls, attention: MultiheadAttention, *, packed: bool) -> Dense:
-        """The three of self-attention in one product, for which :func:`is_standard_attention` holds."""
-        layers = (attention.q_proj, attention.k_proj, attention.v_proj)
-        bias = None if attention.q_proj.bias is None else torch.cat([layer.bias for layer in layers])
-        return cls(torch.cat([layer.weight for layer in layers]), bias, packed=packed)
+    def queries_keys_values(cls, attention: MultiheadAttention, packed: PackedWeights | None) -> Dense:
+        """The three of self-attention, for which :func:`is_standard_attention` holds."""
+        return cls(attention.q_proj, attention.k_proj, attention.v_proj, packed=packed)
 
     def __call__(self, x: Tensor) -> Tensor:
         """
@@ -51,12 +64,16 @@ class Dense:
         Returns:
             ``(..., out)``
         """
-        if self._packed is None:
-            y = F.linear(x, self._weight, self._bias)
-        else:
+        if self._packed:
             attribute = "relu" if self._fused else "none"
-            y = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, attribute, [], "")
+            y = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, attribute, [], "")
+        else:
+            y = F.linear(x, self._weight, self._bias)
         return y if self._activation is None or self._fused else self._activation(y)
+
+
+def _joined(tensors: list[Tensor]) -> Tensor:
+    return tensors[0] if len(tensors) == 1 else torch.cat(tensors)
 
 
 def can_be_packed(weight: Tensor) -> bool:

@@ -28,6 +28,7 @@ from iel_fairseq.attention_words import (
     extract_from_batches,
     read_attention_words,
 )
+from iel_fairseq.dense import PackedWeights
 from iel_fairseq.extractor import Extractor
 from iel_fairseq.padding import right_padded
 from iel_fairseq.threads import shared_out
@@ -122,7 +123,7 @@ class DatasetExtraction:
         done = 0
         started = time.perf_counter()
         for _, (indices, words) in zip(
-            bar, shared_out(partial(self._read, model), collated, self._threads), strict=True
+            bar, shared_out(partial(self._read, model, PackedWeights()), collated, self._threads), strict=True
         ):
             yield indices, words
             done += len(indices)
@@ -162,7 +163,7 @@ class DatasetExtraction:
         return utils.move_to_cuda(batch, self.device) if self.device.type == "cuda" else batch
 
     def _read(
-        self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]
+        self, model: FairseqEncoderDecoderModel, packed: PackedWeights, batches: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[list[int], AttentionWords]]:
         indices: list[list[int]] = []
 
@@ -171,9 +172,10 @@ class DatasetExtraction:
                 indices.append(batch["id"].tolist())
                 yield batch
 
-        read = self._read_given if self.beam > 1 or self.force_target or self.all_weights else self._read_greedily
+        given = self.beam > 1 or self.force_target or self.all_weights
+        read = self._read_given(model, noted()) if given else self._read_greedily(model, packed, noted())
         try:
-            for number, words in read(model, noted()):
+            for number, words in read:
                 yield indices[number], words
         except NotFiniteError as error:
             sentence = indices[error.batch][error.row] + 1
@@ -181,11 +183,11 @@ class DatasetExtraction:
             raise NotFiniteError(error.batch, error.row, where) from error
 
     def _read_greedily(
-        self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]
+        self, model: FairseqEncoderDecoderModel, packed: PackedWeights, batches: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[int, AttentionWords]]:
         sources = (batch["net_input"]["src_tokens"] for batch in batches)
         at_once = self._thread_tokens - self._batch_tokens + 1
-        return extract_from_batches(model, sources, at_once=at_once, packed=True, layer=self.layer, heads=self.heads)
+        return extract_from_batches(model, sources, at_once=at_once, packed=packed, layer=self.layer, heads=self.heads)
 
     def _read_given(
         self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]

@@ -10,7 +10,7 @@ from fairseq.models.transformer import TransformerEncoder, TransformerEncoderBas
 from fairseq.modules.transformer_layer import TransformerEncoderLayer, TransformerEncoderLayerBase
 from torch import Tensor, nn
 
-from iel_fairseq.dense import Dense, is_standard_attention
+from iel_fairseq.dense import Dense, PackedWeights, is_standard_attention
 
 
 def is_standard_encoder(encoder: nn.Module) -> bool:
@@ -33,11 +33,11 @@ def _is_standard_layer(layer: nn.Module) -> bool:
 class ShortEncoder:
     """An encoder for which :func:`is_standard_encoder` holds."""
 
-    def __init__(self, encoder: TransformerEncoderBase, *, packed: bool):
+    def __init__(self, encoder: TransformerEncoderBase, packed: PackedWeights | None = None):
         """
         Args:
             encoder: in eval mode
-            packed: as :class:`~iel_fairseq.dense.Dense` has it
+            packed: its large weights; None: they stay as they are
         """
         self._encoder = encoder
         self._layers = [_Layer(layer, packed) for layer in encoder.layers]
@@ -59,12 +59,12 @@ class ShortEncoder:
 
 
 class _Layer:
-    def __init__(self, layer: TransformerEncoderLayerBase, packed: bool):
+    def __init__(self, layer: TransformerEncoderLayerBase, packed: PackedWeights | None):
         self._layer = layer
-        self._qkv = Dense.queries_keys_values(layer.self_attn, packed=packed)
-        self._out = Dense.of(layer.self_attn.out_proj, packed=packed)
-        self._fc1 = Dense.of(layer.fc1, packed=packed, activation=layer.activation_fn)
-        self._fc2 = Dense.of(layer.fc2, packed=packed)
+        self._qkv = Dense.queries_keys_values(layer.self_attn, packed)
+        self._out = Dense(layer.self_attn.out_proj, packed=packed)
+        self._fc1 = Dense(layer.fc1, packed=packed, activation=layer.activation_fn)
+        self._fc2 = Dense(layer.fc2, packed=packed)
 
     def __call__(self, x: Tensor, looked_at: Tensor | None) -> Tensor:
         layer = self._layer

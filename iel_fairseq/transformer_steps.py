@@ -16,7 +16,7 @@ from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBas
 from fairseq.modules.transformer_layer import TransformerDecoderLayer, TransformerDecoderLayerBase
 from torch import Tensor, nn
 
-from iel_fairseq.dense import Dense, is_standard_attention
+from iel_fairseq.dense import Dense, PackedWeights, is_standard_attention
 from iel_fairseq.most_probable import MostProbable
 from iel_fairseq.transformer_encoder import ShortEncoder, is_standard_encoder
 
@@ -90,19 +90,23 @@ class TransformerSteps:
     """Greedy steps of a decoder for which :func:`is_standard_transformer` holds."""
 
     def __init__(
-        self, model: FairseqEncoderDecoderModel, layer: int, heads: Sequence[int] | None, *, packed: bool = False
+        self,
+        model: FairseqEncoderDecoderModel,
+        layer: int,
+        heads: Sequence[int] | None,
+        packed: PackedWeights | None = None,
     ):
         """
         Args:
             model: in eval mode
             layer: whose attention is read
             heads: likewise; None: all
-            packed: as :class:`~iel_fairseq.dense.Dense` has it
+            packed: its large weights; None: they stay as they are
         """
         decoder = model.decoder
         self._encoder, self._decoder, self._layer = model.encoder, decoder, layer
         self._heads = None if heads is None else list(heads)
-        self._short_encoder = ShortEncoder(model.encoder, packed=packed) if is_standard_encoder(model.encoder) else None
+        self._short_encoder = ShortEncoder(model.encoder, packed) if is_standard_encoder(model.encoder) else None
         self._layers = [_LayerStep(module, index, packed) for index, module in enumerate(decoder.layers)]
         weight = decoder.output_projection.weight
         self._positions = weight.new_empty(0, decoder.embed_dim)
@@ -162,18 +166,18 @@ class TransformerSteps:
 class _LayerStep:
     """One decoder layer."""
 
-    def __init__(self, layer: TransformerDecoderLayerBase, index: int, packed: bool):
+    def __init__(self, layer: TransformerDecoderLayerBase, index: int, packed: PackedWeights | None):
         self.index = index
         self._layer = layer
-        self._qkv = Dense.queries_keys_values(layer.self_attn, packed=packed)
-        self._out = Dense.of(layer.self_attn.out_proj, packed=packed)
+        self._qkv = Dense.queries_keys_values(layer.self_attn, packed)
+        self._out = Dense(layer.self_attn.out_proj, packed=packed)
         attention = layer.encoder_attn
-        self._source_query = Dense.of(attention.q_proj, packed=packed)
-        self._source_key = Dense.of(attention.k_proj, packed=packed)
-        self._source_value = Dense.of(attention.v_proj, packed=packed)
-        self._source_out = Dense.of(attention.out_proj, packed=packed)
-        self._fc1 = Dense.of(layer.fc1, packed=packed, activation=layer.activation_fn)
-        self._fc2 = Dense.of(layer.fc2, packed=packed)
+        self._source_query = Dense(attention.q_proj, packed=packed)
+        self._source_key = Dense(attention.k_proj, packed=packed)
+        self._source_value = Dense(attention.v_proj, packed=packed)
+        self._source_out = Dense(attention.out_proj, packed=packed)
+        self._fc1 = Dense(layer.fc1, packed=packed, activation=layer.activation_fn)
+        self._fc2 = Dense(layer.fc2, packed=packed)
 
     def begin(self, cohort: TransformerCohort, encoded: Tensor) -> None:
         attention = self._layer.encoder_attn

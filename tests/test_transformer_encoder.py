@@ -32,7 +32,7 @@ def test_the_short_way_computes_what_fairseqs_encoder_computes(name, padded):
     words = source.ne(PAD)
     assert words.all() != padded
     expected = encoder(source, src_lengths=words.sum(dim=1))["encoder_out"][0].transpose(0, 1)
-    found = ShortEncoder(encoder, packed=False)(source)
+    found = ShortEncoder(encoder)(source)
     assert torch.allclose(found[words], expected[words], atol=1e-4)
     assert expected[words].std() > 0.5
 

@@ -18,8 +18,8 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
 
 NOT_LOADED = "not a model that transformers can load as a classifier"
-OF_A_SAVING = ("transformers_version", "_name_or_path", "dtype", "torch_dtype", "architectures")
-"""What a configuration says of the file that it was read from, and not of the model."""
+OF_THE_WEIGHTS = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+"""What a configuration says that decides what the weights are; not all models have all of it."""
 NOT_THERE = "no such folder here, and no model of that name that transformers can load from the hub"
 
 
@@ -132,11 +132,20 @@ class Pretrained:
         return model
 
     def same_model(self, other: Pretrained) -> bool:
-        """Whether both name a model of the same kind and sizes, which reads the same tokens."""
-        configs = [parse_json(each.config, dict[str, Any]) for each in (self, other)]
-        known_to_both = configs[0].keys() & configs[1].keys() - set(OF_A_SAVING)  # transformers may have learned more
-        tokenizers = [each.tokenizer.get("tokenizer.json") for each in (self, other)]
-        return tokenizers[0] == tokenizers[1] and all(configs[0][key] == configs[1][key] for key in known_to_both)
+        """Whether both name a model of the same kind and sizes, and a tokenizer of the same words.
+
+        What another version of transformers writes differently is no difference.
+        """
+        ours, theirs = (
+            {key: value for key, value in parse_json(each.config, dict[str, Any]).items() if key in OF_THE_WEIGHTS}
+            for each in (self, other)
+        )
+        return ours == theirs and self._vocabulary == other._vocabulary
+
+    @property
+    def _vocabulary(self) -> Any:
+        described = parse_json(self.tokenizer.get("tokenizer.json", "{}"), dict[str, Any])
+        return described.get("model", {}).get("vocab", self.tokenizer)
 
 
 def _not_loaded(model: Any, loaded: dict[str, Any]) -> list[str]:

@@ -74,6 +74,11 @@ def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str
     return classifier, texts
 
 
+def split_name(arguments: argparse.Namespace) -> str:
+    """What messages call the texts."""
+    return input_name(arguments.data) if _is_text(arguments.data) else arguments.gen_subset
+
+
 def _is_text(data: str) -> bool:
     """Whether *data* is a file of texts, or standard input."""
     return data == "-" or os.path.isfile(data)

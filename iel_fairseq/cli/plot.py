@@ -16,7 +16,7 @@ from typing import Any
 
 from iel_fairseq.attention_reader import AttentionReader
 from iel_fairseq.bootstrapping_record import Record
-from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
+from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts, split_name
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.errors import IELError
@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read.add_argument("--sentence", type=int, default=0, help="number of the one in a picture, from 0")
     read.add_argument("--remove-bpe", action="store_true", help="join pieces of words to words")
     read = add_explained_texts(importance, ["attention", "lime", "shap"], stored=False)
-    read.add_argument("--sentences", type=int, nargs="+", default=[0, 1, 2], help="numbers of texts, from 0")
+    read.add_argument("--sentences", type=int, nargs="+", help="numbers of texts, from 0; default: the first three")
     for kind in (noise, bootstrap, attention, importance):
         written = kind.add_argument_group("output")
         written.add_argument("--output", required=True, help="picture to write: .png, .pdf, .svg; of texts also .html")
@@ -147,9 +147,10 @@ def _importance(arguments: argparse.Namespace):
     from iel_fairseq.classification.plots import importance_figure, importance_html
 
     classifier, texts = explained_texts(arguments)
-    if wrong := [number for number in arguments.sentences if not 0 <= number < len(texts)]:
-        raise IELError(f"--sentences {wrong[0]}: {arguments.gen_subset} has the texts 0 to {len(texts) - 1}")
-    chosen = [texts[number] for number in arguments.sentences]
+    numbers = list(range(min(3, len(texts)))) if arguments.sentences is None else arguments.sentences
+    if wrong := [number for number in numbers if not 0 <= number < len(texts)]:
+        raise IELError(f"--sentences {wrong[0]}: {split_name(arguments)} has the texts 0 to {len(texts) - 1}")
+    chosen = [texts[number] for number in numbers]
     explained = {
         name: explained_by(name, arguments, classifier, chosen).explanations() for name in arguments.importance
     }

@@ -24,6 +24,7 @@ def apply() -> None:
     training.tell_tasks_that_a_round_begins()
     training.let_a_restart_make_the_same_batches()
     training.end_where_the_last_update_was()
+    training.join_sets_as_they_are()
     decoding.let_diverse_beams_decode_any_batch()
     decoding.warn_of_one_pass()
     training.let_bf16_do_without_a_tpu()

@@ -83,6 +83,22 @@ def look_for_more_validation_sets_in_folders_only() -> None:
     data_utils._find_extra_valid_paths = lambda path: find(path) if os.path.isdir(path.split(":")[0]) else set()
 
 
+def join_sets_as_they_are() -> None:
+    """Let a translation task read ``train`` with ``train1``, and, where asked, ``valid`` with ``valid1``.
+
+    fairseq's default for ``--upsample-primary``, how often it reads the first one, is -1, with which it can read none.
+    """
+    from fairseq.tasks import translation
+
+    load = translation.load_langpair_dataset
+
+    @functools.wraps(load)
+    def load_langpair_dataset(*args, upsample_primary=1, **kwargs):
+        return load(*args, upsample_primary=1 if upsample_primary == -1 else upsample_primary, **kwargs)
+
+    translation.load_langpair_dataset = load_langpair_dataset
+
+
 def end_where_the_last_update_was() -> None:
     """Let a training that has come to ``--max-update`` end at once when it is started again.
 

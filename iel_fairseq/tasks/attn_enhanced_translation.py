@@ -75,7 +75,6 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         Noise(cfg.attn_noise or 0.0)  # refuse what is no share, before any work
         AttnDropout(cfg.attn_dropout)
         check_data_folder(first_folder(cfg.data), (cfg.source_lang, cfg.target_lang))
-        cfg.upsample_primary = max(1, cfg.upsample_primary)  # fairseq's -1 lets it join no sets
         task = super().setup_task(cfg, **kwargs)
         task._options_of_checkpoint = kwargs.get("from_checkpoint", False)
         if not task._options_of_checkpoint:

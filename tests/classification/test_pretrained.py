@@ -217,13 +217,17 @@ def test_what_a_reading_asks_for_must_be_what_the_checkpoint_knows():
 
 
 def test_what_makes_another_model():
-    def model(*, tokenizer: str = "a", **config) -> Pretrained:
-        known = {"model_type": "bert", "hidden_size": 8, "dtype": "float32", "_name_or_path": "x", **config}
+    def model(words: str = "ab", **config) -> Pretrained:
+        known = {"model_type": "bert", "hidden_size": 8, "dtype": "float32", **config}
+        vocabulary = {word: number for number, word in enumerate(words)}
+        tokenizer = json.dumps({"version": config.get("dtype"), "model": {"vocab": vocabulary}})
         return Pretrained(json.dumps(known), {"tokenizer.json": tokenizer, "other.json": config.get("dtype", "")})
 
     assert model().same_model(model(dtype="float16", _name_or_path="y", transformers_version="6", learned=1))
     assert not model().same_model(model(hidden_size=9))
-    assert not model().same_model(model(tokenizer="b"))
+    assert not model().same_model(model("ba"))
+    assert not model().same_model(Pretrained(model().config, {"vocab.txt": "a"}))
+    assert Pretrained("{}", {"vocab.txt": "a"}).same_model(Pretrained("{}", {"vocab.txt": "a"}))
 
 
 def test_what_makes_another_training():

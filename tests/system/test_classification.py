@@ -257,9 +257,11 @@ def test_texts_that_cannot_be_explained_are_one_line(baseline, tmp_path, text, m
 def test_texts_can_be_drawn_and_measured(baseline, tmp_path, capsys):
     (tmp_path / "texts").write_text("a good dog\nthe cat\n")
     options = (tmp_path / "texts", "--path", baseline, "--cpu", "--importance")
-    drawn = ("plot", "importance", *options, "attention", "--sentences", 1, "--output", tmp_path / "i.html")
-    iel([str(word) for word in drawn])
-    assert "cat" in (tmp_path / "i.html").read_text()
+    drawn = [str(word) for word in ("plot", "importance", *options, "attention", "--output", tmp_path / "i.html")]
+    iel(drawn)
+    assert (tmp_path / "i.html").read_text().count(">cat<") == 1
+    with pytest.raises(IELError, match=rf"--sentences 2: {tmp_path}/texts has the texts 0 to 1"):
+        iel([*drawn, "--sentences", "2"])
     iel([str(word) for word in ("faithfulness", *options, "random")])
     assert re.search(r"\| random \| \S+ \|", capsys.readouterr().out)
     assert {path.name for path in tmp_path.iterdir()} == {"texts", "i.html"}
