@@ -26,14 +26,14 @@ measure() {
   fi
 }
 
-sentences=1500 base=1000 few=() # what reads a sentence at a time waits for a GPU, and is left out there
+sentences=1500 base=1000 few=() of_base=("SequenceGenerator, beam 1")
 if [ ${#DEVICE[@]} = 0 ]; then
   sentences=20000 base=4000
+  of_base+=("fairseq-generate --print-alignment")
+  # What reads a sentence at a time would wait for the GPU.
   few=(--only "SequenceGenerator, beam 1" "fairseq-generate --print-alignment" "decode, then one forward pass")
 fi
-of_base=("SequenceGenerator, beam 1")
 if python -c 'import ctranslate2' 2>/dev/null; then of_base+=("CTranslate2 float32" "CTranslate2 int8"); fi
-if [ ${#DEVICE[@]} = 0 ]; then of_base+=("fairseq-generate --print-alignment"); fi
 small_models 1 1 1 1
 small=("${TRANSFORMER_MODEL[@]}" --lr 1e-3 --warmup-updates 10 --criterion label_smoothed_cross_entropy --label-smoothing 0.1)
 

@@ -145,9 +145,8 @@ def grow(state: dict, size: Size) -> None:
     growth = Growth(Size.of(model), size)
     # Embeddings are multiplied by the root of the width, and summed over it in the output.
     root = math.sqrt(growth.wider)
-    grown = {
-        name: weight for name, weight in weights.items() if name.endswith(".version")
-    }  # without, layer_norm is lost
+    # Without its version fairseq would take a checkpoint for an old one, which has no layer_norm.
+    grown = {name: weight for name, weight in weights.items() if name.endswith(".version")}
     grown |= {name: growth.stream(weight) for name, weight in weights.items() if ".layer_norm." in name}
     for half, longest in (("encoder", model.max_source_positions), ("decoder", model.max_target_positions)):
         grown[f"{half}.embed_tokens.weight"] = growth.stream(weights[f"{half}.embed_tokens.weight"]) / root

@@ -29,6 +29,7 @@ from iel_fairseq.attention_words import (
     read_attention_words,
 )
 from iel_fairseq.dense import PackedWeights
+from iel_fairseq.device import of_device
 from iel_fairseq.extractor import Extractor
 from iel_fairseq.padding import right_padded
 from iel_fairseq.threads import shared_out
@@ -140,7 +141,7 @@ class DatasetExtraction:
 
     @property
     def _thread_tokens(self) -> int:
-        tokens = TOKENS.get(self.device.type, TOKENS["cuda"]) if self.max_tokens is None else self.max_tokens
+        tokens = of_device(TOKENS, self.device) if self.max_tokens is None else self.max_tokens
         return max(1, tokens // self._threads)
 
     @property

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from iel_fairseq.device import of_device
+
 LOGITS = {"cpu": 1 << 20, "cuda": 1 << 27}
 """So many are computed at a time: on a CPU they are searched while they are in the cache."""
 ROWS = 256
@@ -35,7 +37,7 @@ class MostProbable:
             padding: index of that word
         """
         self._weight, self._padding = weight, padding
-        self._rows = max(ROWS, LOGITS.get(weight.device.type, LOGITS["cuda"]) // len(weight))
+        self._rows = max(ROWS, of_device(LOGITS, weight.device) // len(weight))
         self._logits = weight.new_empty(self._rows, len(weight)) if weight.device.type == "cpu" else None
         self._rounded: RoundedWords | None = None
         self._rounding_pays = has_8_bit_products(weight)

@@ -17,6 +17,7 @@ from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.classification.encoding import Encoded, encode, encoded_of, pad, split_pairs
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, GlueTask
+from iel_fairseq.device import of_device
 from iel_fairseq.errors import IELError
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 from iel_fairseq.remembered_extractor import checkpoint_sha256
@@ -165,7 +166,7 @@ class Classifier:
         lengths = np.array([len(row.input_ids) for row in encoded], dtype=np.int64)
         order = np.argsort(-lengths, kind="stable").tolist()
         at_most = max(1, -(-len(order) // threads))
-        tokens = TOKENS.get(self.device.type, TOKENS["cuda"]) if self.max_tokens is None else self.max_tokens
+        tokens = of_device(TOKENS, self.device) if self.max_tokens is None else self.max_tokens
         while order:
             size = min(at_most, max(1, tokens // int(lengths[order[0]])))
             yield order[:size]
