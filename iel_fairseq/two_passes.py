@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -36,6 +37,33 @@ class FirstPass:
     enhanced: EnhancedSource
 
 
+class _Cut:
+    """Attention words that did not fit: said at once of the first, and how many there were at the end."""
+
+    def __init__(self) -> None:
+        self._words = self._sentences = self._limit = 0
+
+    def add(self, cut: Tensor, limit: int) -> None:
+        """
+        Args:
+            cut: int64 ``(B)``, of each sentence of a batch
+            limit: what they had to fit into
+        """
+        words = int(cut.sum())
+        if words == 0:
+            return
+        if not self._words:
+            logger.warning(f"attention words are cut to fit {limit} tokens; how many is said at the end")
+        self._words, self._sentences = self._words + words, self._sentences + int(cut.gt(0).sum())
+        self._limit = limit
+
+    def tell(self) -> None:
+        if self._words:
+            logger.warning(
+                f"{self._words:,} attention words of {self._sentences:,} sentences were cut to fit {self._limit} tokens"
+            )
+
+
 class TwoPassTranslationTask(TranslationTask):
     """fairseq's ``translation``, in which decoding is two passes: one model reads x, another one decodes from x'.
 
@@ -49,7 +77,12 @@ class TwoPassTranslationTask(TranslationTask):
     cfg: AttnEnhancedTranslationConfig
     enhancement: Enhancement
     limit: int
-    _told_of_cut = _told_of_long = False
+    _told_of_long = False
+
+    def __init__(self, cfg: AttnEnhancedTranslationConfig, src_dict, tgt_dict):
+        super().__init__(cfg, src_dict, tgt_dict)
+        self._cut = _Cut()
+        weakref.finalize(self, self._cut.tell)  # when the process ends, or nobody decodes any more
 
     def reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
         """The model of the first pass, on the device and in the precision of the *second*; None: there is none."""
@@ -109,14 +142,12 @@ class TwoPassTranslationTask(TranslationTask):
             attn_positions=self.enhancement.attn_positions,
             pad_to_multiple=self.cfg.required_seq_len_multiple,
         )
-        self._tell(src_tokens.size(1), first.encoder.max_positions(), int(enhanced.cut.sum()))
+        self._cut.add(enhanced.cut, self.limit)
+        self._tell_of_long(src_tokens.size(1), first.encoder.max_positions())
         return enhanced_sample, FirstPass(words, enhanced)
 
-    def _tell(self, columns: int, readable: int, cut: int) -> None:
-        """Say once that attention words do not fit, or that the extractor cannot read long sources at all."""
-        if cut and not self._told_of_cut:
-            self._told_of_cut = True
-            logger.warning(f"attention words are cut to fit {self.limit} tokens, {cut} in the first such batch")
+    def _tell_of_long(self, columns: int, readable: int) -> None:
+        """Say once that the extractor cannot read long sources at all."""
         if columns > readable and not self._told_of_long:
             self._told_of_long = True
             logger.warning(
