@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,6 +106,7 @@ AFTERWARDS = (
     Rule("iel plot attention read.jsonl", makes="attention.png"),
     Rule("iel plot attention .*--path", more="--cpu", makes="attention.html"),
     Rule("^iel plot bootstrap", makes="rounds.png"),
+    Rule(r"^printf .* \| iel predict", more="--cpu", says=r"^index\tprediction\n0\t(not_)?entailment$"),
     Rule("^fairseq-validate GLUE-DIR", more="--cpu", says="accuracy"),
     Rule("^iel plot importance", more="--cpu", makes="importance.html"),
     Rule("^iel export-hf", makes="FOLDER/model.safetensors"),
@@ -137,7 +139,7 @@ class Command:
     Attributes:
         program: first word
         words: the others
-        stdin: what another program, ``echo``, writes into it
+        stdin: what another program, ``echo`` or ``printf``, writes into it
         stdout: file that its output goes into
     """
 
@@ -153,13 +155,14 @@ class Command:
         text = f"{text} ".replace(" ... ", f" {CLASSIFIER if 'glue-task' in text else MODEL} ")
         text = text.replace("--user-dir iel_fairseq", f"--user-dir {shlex.quote(USER_DIR)}")
         program, *words = shlex.split(text.replace("--hf-model bert-base-cased", "--hf-model bert"))
-        assert not piped or shlex.split(before)[0] == "echo", before
-        return cls(program.removeprefix(".venv/bin/"), words, " ".join(shlex.split(before)[1:]), stdout)
+        assert not piped or shlex.split(before)[0] in ("echo", "printf"), before
+        stdin = subprocess.run(shlex.split(before), capture_output=True, text=True, check=True).stdout if piped else ""
+        return cls(program.removeprefix(".venv/bin/"), words, stdin, stdout)
 
 
 def run_rule(rule: Rule, text: str, folder: Path) -> None:
     """Run the command *text* in the workspace at *folder*."""
-    folder = folder / ("classification" if re.search("GLUE-DIR|glue|export-hf", text) else "translation")
+    folder = folder / ("classification" if re.search("GLUE-DIR|glue|export-hf|iel predict", text) else "translation")
     command = Command.of(text)
     words = [*command.words, *shlex.split(rule.more)]
     output, log = run_forked(command.program, words, folder, rule.stdin or command.stdin)

@@ -192,7 +192,7 @@ def _label(where: str, text: str, task: GlueTask) -> float:
 
 def _read_by_name(data: str, task: GlueTask, split: str) -> list[Example]:
     if importlib.util.find_spec("datasets") is None:
-        raise IELError(f"{data}: no such folder; to read GLUE by its name on the hub, pip install datasets")
+        raise IELError(f"{data}: not there; to read GLUE by its name on the hub, pip install datasets")
     datasets = importlib.import_module("datasets")
     part = {"valid": "validation"}.get(split, split)
     try:

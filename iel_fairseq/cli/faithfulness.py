@@ -13,14 +13,9 @@ import argparse
 import json
 
 from iel_fairseq.classification.faithfulness import faithfulness
-from iel_fairseq.cli.explained_texts import (
-    add_explained_texts,
-    explained_by,
-    explained_texts,
-    found_by,
-    stores_of,
-)
+from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts, found_by
 from iel_fairseq.cli.files import output_file
+from iel_fairseq.cli.texts import stores_of, texts_name
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS
 
@@ -42,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--first {arguments.first}: it is at least 1")
     classifier, texts = explained_texts(arguments)
     first = texts[: arguments.first]
-    stores = stores_of(arguments, classifier)
+    stores = stores_of(arguments.importance_store, arguments.data, arguments.path)
     records = []
     print("| explainer | comprehensiveness | sufficiency |\n|---|---:|---:|", flush=True)
     for name in arguments.importance:
@@ -53,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
         try:
             found = faithfulness(classifier, first, explanations)
         except ValueError as error:
-            raise IELError(f"{arguments.data}, {arguments.gen_subset}: {error}") from error
+            raise IELError(f"{texts_name(arguments.data, arguments.gen_subset)}: {error}") from error
         print(f"| {name} | {found.comprehensiveness:.4f} | {found.sufficiency:.4f} |", flush=True)
         records.append({"importance": name, **vars(found)})
     if arguments.json is not None:

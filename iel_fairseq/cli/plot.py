@@ -16,9 +16,10 @@ from typing import Any
 
 from iel_fairseq.attention_reader import AttentionReader
 from iel_fairseq.bootstrapping_record import Record
-from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts, split_name
+from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.cli.help import HelpFormatter
+from iel_fairseq.cli.texts import texts_name
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import behind_links, not_written, whole_file
 from iel_fairseq.json_data import read_json
@@ -149,7 +150,8 @@ def _importance(arguments: argparse.Namespace):
     classifier, texts = explained_texts(arguments)
     numbers = list(range(min(3, len(texts)))) if arguments.sentences is None else arguments.sentences
     if wrong := [number for number in numbers if not 0 <= number < len(texts)]:
-        raise IELError(f"--sentences {wrong[0]}: {split_name(arguments)} has the texts 0 to {len(texts) - 1}")
+        name = texts_name(arguments.data, arguments.gen_subset)
+        raise IELError(f"--sentences {wrong[0]}: {name} has the texts 0 to {len(texts) - 1}")
     chosen = [texts[number] for number in numbers]
     explained = {
         name: explained_by(name, arguments, classifier, chosen).explanations() for name in arguments.importance

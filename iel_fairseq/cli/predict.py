@@ -1,6 +1,7 @@
 """Predict with a fine-tuned classifier, in two passes where it wants them, and write GLUE's submission file.
 
     iel predict GLUE-DIR --path finetuned.pt --gen-subset test --output RTE.tsv --scores scores.jsonl
+    echo "a good dog" | iel predict - --path finetuned.pt
 
 The first pass finds the important word of each text with the extractor that the checkpoint remembers, the second one
 predicts from the text with that word at its end. Where the split has labels, GLUE's metrics are logged.
@@ -19,9 +20,10 @@ from fairseq import checkpoint_utils
 
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.enhancement import WordEnhancement
-from iel_fairseq.classification.glue import read_glue, submission_value
+from iel_fairseq.classification.glue import GlueTask, read_glue, submission_value
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import output_file
+from iel_fairseq.cli.texts import DATA_HELP, are_own, own_texts, split_of, stores_of
 from iel_fairseq.device import chosen_device
 from iel_fairseq.errors import IELError
 
@@ -30,14 +32,15 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     read = parser.add_argument_group("input")
-    read.add_argument(
-        "data", metavar="GLUE-DIR", help="folder that holds the tasks' folders, or GLUE's name on the hub"
-    )
+    read.add_argument("data", metavar="GLUE-DIR", help=DATA_HELP)
     read.add_argument("--path", required=True, help="checkpoint of the classifier")
-    read.add_argument("--gen-subset", default="test", help="split: train, valid or test")
+    read.add_argument("--gen-subset", default="test", help="split of GLUE-DIR: train, valid or test")
     read.add_argument("--importance-model", help="extractor; default: the one that the checkpoint remembers")
     store = parser.add_argument_group("store")
-    store.add_argument("--importance-store", help="folder in which the importance of words is kept; default: GLUE-DIR")
+    store.add_argument(
+        "--importance-store",
+        help="folder in which the importance of words is kept; default: GLUE-DIR, and none for a file of texts",
+    )
     written = parser.add_argument_group("output")
     written.add_argument("--output", help="submission file to write; default: standard output")
     written.add_argument("--scores", help="file of JSON lines to write: text, important word, scores, prediction")
@@ -52,9 +55,6 @@ def run(arguments: argparse.Namespace) -> None:
         IELError: any problem of the data, the checkpoint, the extractor or the files to write
     """
     overrides: dict[str, Any] = {"data": arguments.data, "cpu": arguments.cpu}
-    # Data that are known by a name on the hub have no folder.
-    beside = None if os.path.isdir(arguments.data) else os.path.dirname(os.path.abspath(arguments.path))
-    overrides["importance_store"] = arguments.importance_store or beside
     if arguments.importance_model is not None:
         # In full, or the name that training was given, perhaps in another folder, would ask for nothing new.
         overrides["importance_model"] = os.path.abspath(arguments.importance_model)
@@ -63,10 +63,11 @@ def run(arguments: argparse.Namespace) -> None:
     if remembered.importance is None and arguments.importance_model is not None:
         raise IELError(f"--importance-model: {arguments.path} reads texts as they are; leave the option out")
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)
-    examples = read_glue(arguments.data, task.glue, arguments.gen_subset)
-    words = task.important_words(examples, arguments.gen_subset)
+    texts, labels = _read(arguments, task.glue)
+    split = split_of(arguments.data, arguments.gen_subset)
+    words = task.important_words(texts, split, stores_of(arguments.importance_store, arguments.data, arguments.path))
     classifier = Classifier(model, task.glue, chosen_device(arguments.cpu), path=arguments.path)
-    scores = classifier.scores([example.text for example in examples], words)
+    scores = classifier.scores(texts, words)
     predictions = classifier.predictions(scores)
     with output_file(arguments.output) as file:
         print("index\tprediction", file=file)
@@ -74,11 +75,19 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{number}\t{submission_value(task.glue, float(prediction))}", file=file)
     if arguments.scores is not None:
         with output_file(arguments.scores) as file:
-            for number, example in enumerate(examples):
-                line = {"text": example.text, "important_word": words and words[number]}
+            for number, text in enumerate(texts):
+                line = {"text": text, "important_word": words and words[number]}
                 line["scores"] = [round(float(score), 6) for score in scores[number]]
                 print(json.dumps({**line, "prediction": float(predictions[number])}, ensure_ascii=False), file=file)
-    if all(example.label is not None for example in examples):
-        labels = np.array([example.label for example in examples])
+    if labels is not None:
         found = ", ".join(f"{name} {METRICS[name](predictions, labels):.2f}" for name in task.glue.metrics)
-        logger.info(f"{task.glue.name}, {arguments.gen_subset}, {len(examples):,} texts: {found}")
+        logger.info(f"{task.glue.name}, {arguments.gen_subset}, {len(texts):,} texts: {found}")
+
+
+def _read(arguments: argparse.Namespace, glue: GlueTask) -> tuple[list[str], np.ndarray | None]:
+    """The texts, and their labels; None: they have none."""
+    if are_own(arguments.data):
+        return own_texts(arguments.data, glue), None
+    examples = read_glue(arguments.data, glue, arguments.gen_subset)
+    labels = [example.label for example in examples]
+    return [example.text for example in examples], None if None in labels else np.array(labels)

@@ -13,7 +13,7 @@ from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
 from iel_fairseq.classification.enhancement import WordEnhancement
-from iel_fairseq.classification.glue import GLUE_TASKS, Example, read_glue
+from iel_fairseq.classification.glue import GLUE_TASKS, read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.config import resumed_checkpoint
@@ -233,15 +233,21 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         if not self._reading:
             self._start_training()
         examples = read_glue(str(self.cfg.data), self.glue, split)
-        appended = self.important_words(examples, split)
+        data = str(self.cfg.data)
+        beside = data if os.path.isdir(data) else self.cfg.save_dir  # there is no folder of what has a name on the hub
+        texts = [example.text for example in examples]
+        appended = self.important_words(texts, split, self.cfg.importance_store or beside)
         dataset = ClassificationDataset(examples, self._model, appended, shuffle=split == self.cfg.train_subset)
         logger.info(f"{split}: {len(examples):,} texts, {dataset.cut:,} of them cut to {self._model.limit} tokens")
         self.datasets[split] = dataset
 
-    def important_words(self, examples: list[Example], split: str) -> list[str | None] | None:
-        """For each of *examples* its important word, from the store, or found now; None where the text stays plain.
+    def important_words(self, texts: list[str], split: str, stores: str | None) -> list[str | None] | None:
+        """For each of *texts* its important word; None where the text stays plain. A text without words has none.
 
-        A text without words has none. No label is read.
+        Args:
+            texts: of a split, or one's own
+            split: its name
+            stores: folder in which the importance of words is kept; None: it is not
 
         Raises:
             IELError: any problem of the extractor or the store
@@ -251,7 +257,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         if enhancement.importance is None:
             return None
         extraction = ImportanceExtraction(
-            [example.text for example in examples],
+            texts,
             f"{self.glue.name}.{split}",
             self.extractor(),
             enhancement.importance,
@@ -260,9 +266,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             self.cfg.log_format,
             self.cfg.log_interval,
         )
-        data = str(self.cfg.data)
-        beside = data if os.path.isdir(data) else self.cfg.save_dir  # there is no folder of what has a name on the hub
-        found = extraction.stored_explanations(self.cfg.importance_store or beside)
+        found = extraction.explanations() if stores is None else extraction.stored_explanations(stores)
         extraction.classifier.model.cpu()  # leave the GPU to the training
         words = [explanation.important_word for explanation in found]
         logger.info(

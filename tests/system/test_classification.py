@@ -97,6 +97,29 @@ def test_a_test_set_without_labels_is_predicted(data, finetuned, capsys):
     assert len(lines) == 4  # a text without words is predicted, too
 
 
+def test_own_texts_are_predicted_as_those_of_a_split_and_nothing_is_kept(
+    data, baseline, finetuned, tmp_path, capsys, monkeypatch
+):
+    (tmp_path / "texts").write_text("a good dog\nthe cat\n...\n")
+    before = {path: set(path.iterdir()) for path in (tmp_path, data, baseline.parent, finetuned[0].parent)}
+    monkeypatch.chdir(tmp_path)
+    options = ("--path", str(finetuned[0]), "--cpu")
+    iel(["predict", "texts", *options, "--scores", str(data / "own.jsonl")])
+    own, scores = capsys.readouterr().out, (data / "own.jsonl").read_text()
+    (data / "own.jsonl").unlink()
+    monkeypatch.setattr("sys.stdin", standard_input(b"the cat\n"))
+    iel(["predict", "-", *options])
+    assert capsys.readouterr().out == "index\tprediction\n0\t0\n"
+    assert {path: set(path.iterdir()) for path in before} == before
+    iel(["predict", str(data), *options, "--scores", str(tmp_path / "test.jsonl")])
+    assert capsys.readouterr().out == own
+    assert (tmp_path / "test.jsonl").read_text() == scores
+    assert json.loads(scores.splitlines()[0])["important_word"] == "good"
+    (tmp_path / "texts").write_text("a dog\na\tdog\n")
+    with pytest.raises(IELError, match="texts, line 2: expected a sentence without tabs, which is what CoLA has"):
+        iel(["predict", "texts", *options])
+
+
 def test_extractor_that_is_missing_or_another(data, baseline, finetuned, tmp_path):
     extractor, copy = tmp_path / "extractor.pt", tmp_path / "finetuned.pt"
     state = torch.load(finetuned[0])
@@ -197,7 +220,7 @@ def test_an_option_that_contradicts_the_checkpoint(data, baseline):
 def test_a_folder_that_is_missing_is_one_line(data, baseline, tmp_path):
     words = (*CLASSIFY, *TRAIN, "--finetune-from-model", baseline, "--max-epoch", 1, "--save-dir", tmp_path)
     log = run("fairseq-train", tmp_path / "none", *words, fails=True)
-    assert f"error: {tmp_path}/none: no such folder; to read GLUE by its name on the hub" in log.splitlines()[-1]
+    assert f"error: {tmp_path}/none: not there; to read GLUE by its name on the hub" in log.splitlines()[-1]
 
 
 def test_an_extractor_of_enhanced_texts_is_refused(data, finetuned, tmp_path):
