@@ -36,7 +36,7 @@ def test_scores_by_hand():
     assert SCORES.error_rate == pytest.approx(1 - (2 + 4) / (6 + 4))
 
 
-@pytest.mark.parametrize("gold", [PHARAOH, PHARAOH.replace("\n", "\r\n"), NAACL])
+@pytest.mark.parametrize("gold", [PHARAOH, PHARAOH.replace("\n", "\r\n"), NAACL, f"\n{NAACL}"])
 def test_counts_of_either_format(files, gold):
     assert score_files(*files(gold)) == SCORES
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import shutil
 from argparse import Namespace
@@ -12,8 +13,10 @@ from fairseq import checkpoint_utils
 
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs
 from iel_fairseq.bootstrapping_record import Record, Round
+from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
+from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
 def bootstrapping(save_dir, **options) -> Bootstrapping:
@@ -113,6 +116,29 @@ def test_a_round_ends_by_its_own_patience(tmp_path, best, restarted):
     assert [each.first_epoch for each in plan.record.rounds] == [1, 5]
 
 
+def test_a_round_whose_score_grows_goes_on_beyond_its_ninth_epoch(tmp_path, best):
+    plan = bootstrapping(tmp_path, rounds=2, epochs=99, epoch_patience=2)
+    for epoch in range(1, 13):
+        plan.enter(epoch, "base.pt")
+        assert (plan.number, plan.over) == (1, False)
+        plan.note_validation(epoch, {"bleu": float(epoch), "loss": 1.0})
+        best(float(epoch))
+
+
+def test_a_validation_within_an_epoch_does_not_end_its_round_after_a_restart(tmp_path, best):
+    plan = bootstrapping(tmp_path, rounds=2, epochs=99, epoch_patience=2)
+    for epoch, score in enumerate([20.0, 19.0, 18.0], start=1):
+        plan.enter(epoch, "base.pt")
+        plan.note_validation(epoch, {"bleu": score, "loss": 1.0})
+    best(20.0)
+    shutil.copy(tmp_path / "checkpoint_best.pt", tmp_path / "checkpoint_last.pt")  # of the third epoch, not at its end
+    again = bootstrapping(tmp_path, rounds=2, epochs=99, epoch_patience=2)
+    again.enter(3, "base.pt")
+    assert again.number == 1
+    again.enter(4, "base.pt")
+    assert again.number == 2
+
+
 def test_a_training_that_goes_on_from_another_file_goes_on_with_its_rounds(tmp_path, best):
     """``--restore-file``; but with ``--reset-dataloader`` it begins anew."""
     plan = bootstrapping(tmp_path)
@@ -177,6 +203,14 @@ def test_a_round_that_is_not_recorded_cannot_be_resumed(tmp_path, best):
     assert again.weights_of == 2
 
 
+def test_extractors_are_found_whatever_the_save_directory_is_called(tmp_path):
+    folder = tmp_path / "run[1]"
+    folder.mkdir()
+    (folder / "extractor.round2.pt").touch()  # of an earlier training
+    bootstrapping(folder).enter(1, "base.pt")
+    assert not list(folder.glob("extractor.*"))
+
+
 def test_a_training_from_the_start_forgets_an_earlier_one(tmp_path, best):
     plan = bootstrapping(tmp_path)
     plan.enter(1, "base.pt")
@@ -227,8 +261,37 @@ def test_without_a_checkpoint_there_is_no_second_round(tmp_path):
         plan.enter(3, "base.pt")
 
 
-def test_a_damaged_record_is_one_line(tmp_path):
-    (tmp_path / "bootstrapping.json").write_text('{"metric": "bleu", "maximize": true, "rounds": [{}]}')
+def test_of_several_validation_sets_the_first_scores_a_round(tmp_path):
+    for language in ("src", "tgt"):
+        (tmp_path / f"dict.{language}.txt").write_text("w 1\n")
+    cfg = AttnEnhancedTranslationConfig(data=str(tmp_path), source_lang="src", target_lang="tgt")
+    task, noted = AttnEnhancedTranslationTask.setup_task(cfg), []
+    task._bootstrapping = Namespace(note_validation=lambda *results: noted.append(results))
+    for epoch in (3, 4):
+        task.begin_valid_epoch(epoch, None)
+        task.post_validate(None, {"loss": 2.0}, None)
+        task.post_validate(None, {"loss": 1.0}, None)
+    assert noted == [(3, {"loss": 2.0}), (4, {"loss": 2.0})]
+
+
+ROUND = {"number": 1, "first_epoch": 1, "extractor": "a.pt", "best": None, "changed": None, "scores": {}, "losses": {}}
+
+
+@pytest.mark.parametrize(
+    "rounds",
+    [
+        [{}],
+        [{**ROUND, "number": 2}],
+        [ROUND, {**ROUND, "number": 2}],  # from the same epoch
+        [{**ROUND, "scores": {"1": 2.0}}],  # whose loss is not there
+        [{**ROUND, "scores": {"x": 2.0}, "losses": {"x": 1.0}}],
+    ],
+)
+def test_a_damaged_record_is_one_line(tmp_path, rounds):
+    record = {"metric": "bleu", "maximize": True}
+    (tmp_path / "bootstrapping.json").write_text(json.dumps({**record, "rounds": [ROUND]}))
+    assert Record.read(str(tmp_path / "bootstrapping.json")).rounds[0].extractor == "a.pt"
+    (tmp_path / "bootstrapping.json").write_text(json.dumps({**record, "rounds": rounds}))
     with pytest.raises(IELError, match="no record of bootstrapping, or a damaged one") as caught:
         Record.read(str(tmp_path / "bootstrapping.json"))
     assert "\n" not in str(caught.value)

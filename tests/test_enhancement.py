@@ -63,6 +63,12 @@ def test_data_are_those_of_the_training(changed, message):
         OURS.check_data(replace(OURS, **changed))
 
 
+def test_a_training_remembers_the_seed_of_its_noise():
+    options = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None, "attn_dropout": 0.0}
+    trained = Enhancement().with_words_of("/a.pt", "ab", SimpleNamespace(**options, attn_noise=0.5, seed=7), 1)
+    assert trained.noise == Noise(0.5, 7)
+
+
 def test_noise_that_is_asked_for_has_the_seed_of_the_command():
     nothing = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None}
     assert OURS.asked_for(SimpleNamespace(**nothing, attn_noise=0.5, seed=7)).noise == Noise(0.5, 7)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,6 +80,16 @@ def test_shap_values_add_up(classifier):
         assert found.scores.sum() == pytest.approx((whole - nothing)[whole.argmax()], abs=1e-5)
 
 
+@pytest.mark.parametrize(("mask_token", "hidden"), [("[MASK]", "[MASK]"), (None, "...")])
+def test_shap_hides_words_behind_something(classifier, monkeypatch, mask_token, hidden):
+    asked = []
+    tokenizer = SimpleNamespace(mask_token=mask_token)
+    scores = lambda texts: asked.extend(texts) or np.zeros((len(texts), 2))  # noqa: E731
+    model = SimpleNamespace(model=SimpleNamespace(tokenizer=tokenizer), scores=scores, glue=classifier.glue)
+    explain("shap", model, ["a dog."])
+    assert f"{hidden} {hidden}." in asked
+
+
 def test_shap_hides_words_and_nothing_else():
     masker = WordMasker("[MASK]")
     seen = np.array([True, False, True, False])
@@ -144,8 +155,12 @@ def test_an_error_in_one_explanation_comes_out():
         ask(["text"])
         raise KeyError("wrong")
 
+    before = set(threading.enumerate())
     with pytest.raises(KeyError, match="wrong"):
         list(answer_together([fails, fails], lambda texts: np.zeros((len(texts), 2)), at_once=2))
+    for thread in set(threading.enumerate()) - before:  # of the explanation that nobody waits for any more
+        thread.join(timeout=10)
+    assert set(threading.enumerate()) <= before
 
 
 @pytest.mark.parametrize("turns", [1, 2])

@@ -92,6 +92,10 @@ def test_positions_alone_and_empty_sentences():
         json.dumps({**LINE, "positions": [2, 2, 0, 1]}),
         json.dumps({**LINE, "positions": ["2", 2, 1, 1]}),
         json.dumps({**LINE, "attention": LINE["attention"][:2]}),
+        json.dumps({**LINE, "scores": []}),
+        json.dumps({**LINE, "scores": [0.5] * 3}),
+        json.dumps({**LINE, "scores": [0.5] * 5}),
+        json.dumps({**LINE, "scores": [0.5, 0.5, 0.5, float("nan")]}),
         json.dumps({**LINE, "attention": [[1, 2], [3, 4]]}),
     ],
 )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from tiny_bert import LIMIT, make_classifier
 
 from iel_fairseq.classification.dataset import ClassificationDataset
-from iel_fairseq.classification.encoding import encode
+from iel_fairseq.classification.encoding import Encoded, encode, pad
 from iel_fairseq.classification.glue import Example
 
 
@@ -66,6 +68,19 @@ def test_a_word_that_is_longer_than_all(tokenizer):
     found, cut = tokens(tokenizer, "the film", "play" + "ing" * 20, limit=8)
     assert cut == 1
     assert found == "[CLS] play ##ing ##ing ##ing ##ing ##ing [SEP]"
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_padding_is_on_the_tokenizers_side_for_all_that_a_model_gets(side):
+    tokenizer = SimpleNamespace(padding_side=side, pad_token_id=9, model_input_names=["input_ids", "token_type_ids"])
+    rows = [Encoded(np.array(ids), np.array(types)) for ids, types in (([1, 2, 3], [0, 1, 1]), ([4, 5], [0, 1]))]
+    batch = {name: tensor.tolist() for name, tensor in pad(rows, tokenizer).items()}
+    short = {"left": ([9, 4, 5], [0, 1, 1], [0, 0, 1]), "right": ([4, 5, 9], [1, 1, 0], [0, 1, 0])}[side]
+    assert batch == {
+        "input_ids": [[1, 2, 3], short[0]],
+        "attention_mask": [[1, 1, 1], short[1]],
+        "token_type_ids": [[0, 1, 1], short[2]],
+    }
 
 
 def test_a_batch_is_padded_and_the_cut_ones_are_counted(tmp_path):

@@ -32,6 +32,26 @@ def test_the_right_order_is_more_faithful_than_the_wrong_one():
     assert wrong.sufficiency == pytest.approx((4 * 0.5 + 0.3) / 5)
 
 
+def test_shares_are_rounded_up_to_whole_words():
+    text = "a b c d e f"  # 1, 5, 10, 20 and 50% of six words: once, twice and three times; d, e and f count nothing
+    found = faithfulness(Counts(), [text], [Explanation.of(text, [6, 5, 4, 3, 2, 1], 1)])
+    assert found.comprehensiveness == pytest.approx((3 * 0.3 + 0.5 + 0.6) / 5)
+    assert found.sufficiency == pytest.approx((3 * 0.3 + 0.1 + 0.0) / 5)
+
+
+def test_of_a_regression_it_is_the_score_that_counts():
+    class Score(Counts):
+        glue = SimpleNamespace(regression=True)
+
+        def scores(self, texts):
+            return super().scores(texts)[:, 1:]
+
+    text = "a b c"
+    found = faithfulness(Score(), [text], [Explanation.of(text, [3, 2, 1], 0.6)])
+    assert found.comprehensiveness == pytest.approx((4 * 0.3 + 0.5) / 5)
+    assert found.sufficiency == pytest.approx((4 * 0.3 + 0.1) / 5)
+
+
 def test_it_is_the_predicted_class_that_counts():
     found = faithfulness(Counts(), ["a", "..."], [Explanation.of("a", [1], 0), Explanation.of("...", [], 0)])
     assert found.comprehensiveness == pytest.approx(-0.3)

@@ -68,6 +68,9 @@ def test_another_request_is_another_store(extraction, tmp_path):
     assert len(places) == 8
     assert Path(place(extraction)).name.startswith("important_words.valid.lime.")
     assert place(replace(extraction, classifier=replace(extraction.classifier, max_tokens=7))) == place(extraction)
+    attention, chance = (replace(extraction, importance=name) for name in ("attention", "random"))
+    assert place(replace(attention, samples=11, seed=2)) == place(attention)  # it draws nothing
+    assert place(replace(chance, samples=11)) == place(chance) != place(replace(chance, seed=2))
 
 
 def test_the_packages_own_number_of_samples_is_the_default(extraction):

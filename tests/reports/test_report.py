@@ -188,6 +188,14 @@ def test_seeds_are_one_experiment(run_folder, tmp_path):
         cli.main(["report", str(run_folder), str(make_run(tmp_path / "again" / "tiny", seed=1))])
 
 
+def test_p_of_each_seed_is_in_the_order_of_the_seeds(run_folder, tmp_path):
+    other = make_run(tmp_path / "tiny.seed2", seed=2, enhanced=POOR)  # as its control
+    cli.main(["report", str(other), str(run_folder), "--output", str(tmp_path / "both")])
+    markdown = (tmp_path / "both.md").read_text()
+    [row, *_] = [line for line in markdown.splitlines() if line.startswith("| transformer | attention-positions | 140")]
+    assert row.count("(<0.001 1.000)") == 2
+
+
 def test_systems_and_control_can_be_chosen(run_folder, tmp_path):
     options = ("--systems", "baseline", "attention-positions", "--control", "baseline", "--models", "transformer")
     cli.main(["report", str(run_folder), "--output", str(tmp_path / "some"), *options])

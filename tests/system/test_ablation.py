@@ -7,6 +7,8 @@ import torch
 from commands import IEL, MODELS, generate, lines, train
 from fairseq import checkpoint_utils
 
+from iel_fairseq.attn_dropout import AttnDropout
+from iel_fairseq.enhancement import KEY
 from iel_fairseq.noise import Noise
 
 
@@ -30,7 +32,7 @@ def source_of(data, checkpoint, training: bool, **overrides):
     sample = dataset.collater([dataset[i] for i in range(len(dataset))])
     if not training:
         sample, _ = task.first_pass(sample, model.eval())
-    return sample["net_input"]["src_tokens"], sample["net_input"]["src_positions"]
+    return sample["net_input"]["src_tokens"], sample["net_input"].get("src_positions")
 
 
 def test_decoding_makes_the_noise_of_training(data, noisy, tmp_path):
@@ -49,6 +51,34 @@ def test_the_checkpoint_remembers_the_noise_and_an_option_overrides_it(data, noi
     assert sorted(lines(as_trained, "H")) == sorted(lines(clean, "H")) == list(range(100))
     assert lines(as_trained, "S") == lines(clean, "S")  # x
     assert lines(as_trained, "H") != lines(clean, "H")
+
+
+def test_seeds_shares_and_limits_are_those_that_are_asked_for(data, trained, tmp_path):
+    """Of the training set; validation leaves no attention words out, and has a limit of its own."""
+    overrides = {"data": str(data), "attn_store": str(tmp_path), "save_dir": str(tmp_path), "train_subset": "test"}
+    overrides |= {"seed": 7, "attn_noise": 0.5, "attn_dropout": 0.5, "max_tokens": 20, "max_tokens_valid": 18}
+    [_], cfg, task = checkpoint_utils.load_model_ensemble_and_task(
+        [str(trained("transformer", "words")[0])], arg_overrides=overrides
+    )
+    task = type(task).setup_task(cfg.task)
+    task.build_model(cfg.model)
+    for split, share, limit in (("test", 0.5, 20), ("valid", 0.0, 18)):
+        task.load_dataset(split)
+        dataset = task.dataset(split)
+        assert dataset.noise == Noise(0.5, 7)
+        assert dataset.dropout == AttnDropout(share, 7)
+        assert dataset.limit == limit
+    assert task.enhancement.attn_noise_seed == 7
+
+
+def test_decoding_reads_the_heads_that_training_read(data, trained, tmp_path):
+    state = torch.load(trained("transformer", "words")[0])
+    assert state["cfg"]["task"]["attn_heads"] is None
+    state["task_state"][KEY]["attn_heads"] = [0]
+    torch.save(state, tmp_path / "head.pt")
+    one_head = source_of(data, tmp_path / "head.pt", training=False)
+    all_heads = source_of(data, trained("transformer", "words")[0], training=False)
+    assert not torch.equal(one_head[0], all_heads[0])
 
 
 @pytest.mark.parametrize(

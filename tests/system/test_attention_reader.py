@@ -6,11 +6,13 @@ import json
 
 import pytest
 import torch
-from commands import standard_input
+from commands import load, standard_input
 from conftest import known_pairs
 
 from iel_fairseq import AttentionReader, AttnEnhancedTranslator
+from iel_fairseq.attention_words import extract_attention_words
 from iel_fairseq.cli import main
+from iel_fairseq.enhancement import KEY
 from iel_fairseq.errors import IELError
 
 SENTENCES = [" ".join(pair.source) for pair in known_pairs()]
@@ -46,6 +48,33 @@ def test_for_a_model_that_was_trained_on_attention_words_its_extractor_reads(tra
     first_passes = AttnEnhancedTranslator.from_pretrained(finetuned, cpu=True).translate(SENTENCES[:9])
     for reading, found in zip(of_finetuned.read(SENTENCES[:9]), first_passes, strict=True):
         assert (reading.hypothesis, reading.positions) == (found.reading.hypothesis, found.reading.positions)
+
+
+def copy_that_remembers(checkpoint, path, **remembered) -> str:
+    state = torch.load(checkpoint)
+    state["task_state"][KEY].update(remembered)
+    torch.save(state, path)
+    return str(path)
+
+
+@pytest.mark.parametrize("arch", ["transformer"], indirect=True)
+def test_the_heads_that_training_read_are_read(trained, arch, data, baseline, reader, tmp_path):
+    path = copy_that_remembers(trained(arch, "words")[0], tmp_path / "head.pt", attn_heads=[0])
+    found = AttentionReader.from_pretrained(path, cpu=True).read(SENTENCES[:20])
+    model, task = load(baseline, data)
+    for sentence, reading in zip(SENTENCES[:20], found, strict=True):
+        words = sentence.split()
+        tokens = torch.tensor([[*map(task.source_dictionary.index, words), task.source_dictionary.eos()]])
+        expected = extract_attention_words(model, tokens, heads=[0]).positions[0].tolist()
+        assert [position for [position] in reading.positions] == expected
+    assert [one.positions for one in found] != [one.positions for one in reader.read(SENTENCES[:20])]
+
+
+def test_a_model_that_reads_itself_is_its_own_extractor(trained, arch, tmp_path):
+    path = copy_that_remembers(
+        trained(arch, "words")[0], tmp_path / "self.pt", reads_itself=True, extractor=f"{tmp_path}/gone.pt"
+    )
+    assert AttentionReader.from_pretrained(path, cpu=True).extractor.path == path
 
 
 def test_what_cannot_be_read_is_refused_in_one_line(trained, arch, reader, baseline, data, tmp_path):

@@ -97,6 +97,13 @@ def test_a_test_set_without_labels_is_predicted(data, finetuned, capsys):
     assert len(lines) == 4  # a text without words is predicted, too
 
 
+def test_the_seed_of_training_is_the_explainers(data, baseline, tmp_path):
+    options = ("--finetune-from-model", baseline, "--importance", "random", "--seed", 7, "--max-epoch", 1)
+    stores = ("--importance-store", tmp_path, "--save-dir", tmp_path)
+    run("fairseq-train", data, *CLASSIFY, *TRAIN, *options, *stores)
+    assert torch.load(tmp_path / "checkpoint_best.pt")["task_state"][KEY]["seed"] == 7
+
+
 def test_own_texts_are_predicted_as_those_of_a_split_and_nothing_is_kept(
     data, baseline, finetuned, tmp_path, capsys, monkeypatch
 ):

@@ -102,6 +102,26 @@ def test_all_weights_are_kept_when_asked_for(translator):
     assert [int(row[:3].argmax()) + 1 for row in attention] == one.positions
 
 
+@pytest.mark.parametrize("arch", ["transformer"], indirect=True)
+def test_all_weights_are_those_of_the_heads_that_were_read(checkpoint, found, tmp_path):
+    path = with_task(checkpoint, tmp_path / "head.pt", attn_heads=[0], attn_model=None)
+    translator = AttnEnhancedTranslator.from_pretrained(str(path), cpu=True)
+    read = translator.translate(SENTENCES[:20], all_weights=True)
+    for one in read:
+        assert [int(row[:-1].argmax()) + 1 for row in one.reading.attention] == one.positions
+    assert [one.positions for one in read] != [one.positions for one in found[:20]]
+
+
+def test_what_the_extractor_cannot_read_is_refused(checkpoint, monkeypatch):
+    """Though the model that translates could."""
+    translator = AttnEnhancedTranslator.from_pretrained(str(checkpoint), cpu=True)
+    extractor = translator._task.reader(translator._model)
+    monkeypatch.setattr(extractor, "max_positions", lambda: (5, 1024))  # with </s>
+    assert translator.translate(["n1 " * 4])[0].translation
+    with pytest.raises(IELError, match=r"^'n1 n1 .*: 5 tokens; the models read at most 4"):
+        translator.translate(["n1 " * 5])
+
+
 def test_what_cannot_be_translated_is_refused_in_one_line(translator, trained, arch, data, tmp_path):
     longest = {"transformer": "1,023", "fconv": "1,021"}[arch]  # words; a ConvS2S counts positions from 2
     with pytest.raises(IELError, match=rf"^'n1 n1.*'\.\.\.: 1,024 tokens; the models read at most {longest}, split it"):
