@@ -25,10 +25,11 @@ from fairseq.data.iterators import EpochBatchIterating
 from fairseq.file_io import PathManager
 
 from iel_fairseq.bootstrapping_record import Record, Round
-from iel_fairseq.config import AttnEnhancedTranslationConfig, resumed_checkpoint
+from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.training_start import resumed_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -89,6 +90,11 @@ class Bootstrapping:
         for option, value in (("--no-save", cfg.no_save), ("--disable-validation", cfg.disable_validation)):
             if value:
                 raise IELError(f"{option}: a round reads the best checkpoint of those before; leave the option out")
+        if cfg.no_save_optimizer_state and not cfg.bootstrap_restart:
+            raise IELError(
+                "--no-save-optimizer-state: a round goes on with the optimizer of the best checkpoint; "
+                "leave the option out, or add --bootstrap-restart"
+            )
         if cfg.checkpoint_suffix:
             raise IELError(
                 f"--checkpoint-suffix {cfg.checkpoint_suffix}: a round reads checkpoint_best.pt; leave the option out"

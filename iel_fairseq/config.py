@@ -1,15 +1,16 @@
 """The options of the task ``attn_enhanced_translation``."""
 
-import os
 from dataclasses import dataclass, field
-from typing import Any, List, Optional  # the spelling that fairseq can read
+from typing import List, Optional  # the spelling that fairseq can read
 
 from fairseq.tasks.translation import TranslationConfig
 from omegaconf import II
 
+from iel_fairseq.training_start import TrainingStart
+
 
 @dataclass
-class AttnEnhancedTranslationConfig(TranslationConfig):
+class AttnEnhancedTranslationConfig(TranslationConfig, TrainingStart):
     attn_model: Optional[str] = field(
         default=None,
         metadata={
@@ -75,16 +76,13 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
         },
     )
     seed: int = II("common.seed")
-    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    save_dir: str = II("checkpoint.save_dir")
-    restore_file: str = II("checkpoint.restore_file")
-    continue_once: Optional[str] = II("checkpoint.continue_once")
-    reset_dataloader: bool = II("checkpoint.reset_dataloader")
     no_save: bool = II("checkpoint.no_save")
+    no_save_optimizer_state: bool = II("checkpoint.no_save_optimizer_state")
     save_interval: int = II("checkpoint.save_interval")
     save_interval_updates: int = II("checkpoint.save_interval_updates")
     checkpoint_suffix: str = II("checkpoint.checkpoint_suffix")
     disable_validation: bool = II("dataset.disable_validation")
+    skip_invalid_size_inputs_valid_test: bool = II("dataset.skip_invalid_size_inputs_valid_test")
     validate_interval: int = II("dataset.validate_interval")
     validate_interval_updates: int = II("dataset.validate_interval_updates")
     max_epoch: int = II("optimization.max_epoch")
@@ -97,13 +95,3 @@ class AttnEnhancedTranslationConfig(TranslationConfig):
     max_tokens_valid: Optional[int] = II("dataset.max_tokens_valid")
     log_format: Optional[str] = II("common.log_format")
     log_interval: int = II("common.log_interval")
-
-
-def resumed_checkpoint(cfg: Any) -> Optional[str]:
-    """The checkpoint from which fairseq lets a training with the options *cfg* go on; None: it begins."""
-    path: Optional[str] = cfg.restore_file
-    if path == "checkpoint_last.pt":
-        path = os.path.join(cfg.save_dir, path)
-        if not os.path.isfile(path):
-            path = cfg.continue_once
-    return path if path and os.path.isfile(path) and not cfg.reset_dataloader else None

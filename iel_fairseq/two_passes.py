@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fairseq.data import FairseqDataset
 from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks.translation import TranslationTask
@@ -109,6 +110,16 @@ class TwoPassTranslationTask(TranslationTask):
             if type(error) is not Exception:  # fairseq raises no other kind
                 raise
             raise IELError(str(error)) from error
+
+    def check_sizes(self, dataset: FairseqDataset) -> None:
+        """See now whether a validation set fits the model: fairseq looks when the training set has been read.
+
+        Raises:
+            IELError: as :meth:`filter_indices_by_size`
+        """
+        longest = (self.limit, self.cfg.max_target_positions)
+        skipped = self.cfg.skip_invalid_size_inputs_valid_test
+        self.filter_indices_by_size(dataset.ordered_indices(), dataset, longest, skipped)
 
     def first_pass(self, sample: dict[str, Any], second: BaseFairseqModel) -> tuple[dict[str, Any], FirstPass | None]:
         """Read a batch with the extractor; *second* is the model that will decode, whose device and precision it takes.

@@ -13,7 +13,6 @@ from fairseq import checkpoint_utils
 
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs
 from iel_fairseq.bootstrapping_record import Record, Round
-from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
@@ -27,6 +26,7 @@ def bootstrapping(save_dir, **options) -> Bootstrapping:
         **{"no_save": False, "save_interval": 1, "save_interval_updates": 0, "validate_interval": 1},
         **{"disable_validation": False, "restore_file": "checkpoint_last.pt", "continue_once": None},
         **{"reset_dataloader": False, "checkpoint_suffix": "", "validate_interval_updates": 0, "max_epoch": 0},
+        **{"no_save_optimizer_state": False},
     }
     return Bootstrapping(Namespace(save_dir=str(save_dir), **values, **{**others, **options}))
 
@@ -264,8 +264,7 @@ def test_without_a_checkpoint_there_is_no_second_round(tmp_path):
 def test_of_several_validation_sets_the_first_scores_a_round(tmp_path):
     for language in ("src", "tgt"):
         (tmp_path / f"dict.{language}.txt").write_text("w 1\n")
-    cfg = AttnEnhancedTranslationConfig(data=str(tmp_path), source_lang="src", target_lang="tgt")
-    task, noted = AttnEnhancedTranslationTask.setup_task(cfg), []
+    task, noted = AttnEnhancedTranslationTask.of_data_folder(str(tmp_path), "src", "tgt"), []
     task._bootstrapping = Namespace(note_validation=lambda *results: noted.append(results))
     for epoch in (3, 4):
         task.begin_valid_epoch(epoch, None)

@@ -9,7 +9,6 @@ import pytest
 import torch
 from tiny_models import checkpoint_of
 
-from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.dictionaries import dictionary_fingerprint
 from iel_fairseq.errors import IELError
 from iel_fairseq.extractor import load_extractor
@@ -28,8 +27,7 @@ def folder_of(path: Path, words=range(10)) -> Path:
 @pytest.fixture
 def task(tmp_path):
     data = str(folder_of(tmp_path / "data"))
-    cfg = AttnEnhancedTranslationConfig(data=data, source_lang="src", target_lang="tgt")
-    return AttnEnhancedTranslationTask.setup_task(cfg)
+    return AttnEnhancedTranslationTask.of_data_folder(data, "src", "tgt")
 
 
 @pytest.fixture
@@ -82,6 +80,5 @@ def test_a_relative_data_folder_is_the_datas_however_that_is_named(saved, tmp_pa
     data = folder_of(tmp_path / "data")
     (data / "train.tgt-src.src.idx").touch()
     monkeypatch.chdir(tmp_path)
-    cfg = AttnEnhancedTranslationConfig(data=str(data), source_lang="src", target_lang="tgt")
     with pytest.raises(IELError, match="the extractor translates tgt-src, the data are src-tgt"):
-        load_extractor(saved("data", (None, None)), AttnEnhancedTranslationTask.setup_task(cfg))
+        load_extractor(saved("data", (None, None)), AttnEnhancedTranslationTask.of_data_folder(str(data), "src", "tgt"))

@@ -3,15 +3,16 @@
 from dataclasses import dataclass, field
 from typing import Optional  # the spelling that fairseq can read
 
-from fairseq.dataclass import ChoiceEnum, FairseqDataclass
+from fairseq.dataclass import ChoiceEnum
 from omegaconf import II
 
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.explainers import EXPLAINERS
+from iel_fairseq.training_start import TrainingStart
 
 
 @dataclass
-class ImportanceEnhancedClassificationConfig(FairseqDataclass):
+class ImportanceEnhancedClassificationConfig(TrainingStart):
     data: Optional[str] = field(
         default=None, metadata={"help": "folder that holds the tasks' folders, or GLUE's name on the hub"}
     )
@@ -48,11 +49,6 @@ class ImportanceEnhancedClassificationConfig(FairseqDataclass):
         metadata={"help": "tokens that the extractor reads at once, in each thread; default: 4,096, on a GPU 65,536"},
     )
     seed: int = II("common.seed")
-    finetune_from_model: Optional[str] = II("checkpoint.finetune_from_model")
-    save_dir: str = II("checkpoint.save_dir")
-    restore_file: str = II("checkpoint.restore_file")
-    continue_once: Optional[str] = II("checkpoint.continue_once")
-    reset_dataloader: bool = II("checkpoint.reset_dataloader")
     best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")
     maximize_best_checkpoint_metric: bool = II("checkpoint.maximize_best_checkpoint_metric")
     train_subset: str = II("dataset.train_subset")

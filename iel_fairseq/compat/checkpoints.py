@@ -108,7 +108,15 @@ def explain_unusable_checkpoints() -> None:
     @functools.wraps(go_on)
     def load_checkpoint(trainer, filename, *args, **kwargs):
         with in_one_line(filename, "the training cannot go on from it with these options"):
-            return go_on(trainer, filename, *args, **kwargs)
+            try:
+                return go_on(trainer, filename, *args, **kwargs)
+            except KeyError as error:
+                if trainer.cfg.ema.store_ema and error.args == ("model",):  # which fairseq has deleted by then
+                    raise IELError(
+                        f"{filename}: was trained without --store-ema, and fairseq cannot begin with that later; "
+                        f"leave it out"
+                    ) from error
+                raise
 
     checkpoint_utils.load_model_ensemble_and_task = load_model_ensemble_and_task
     Trainer.load_checkpoint = load_checkpoint

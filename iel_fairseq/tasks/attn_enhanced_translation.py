@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from iel_fairseq.attention_store import AttentionPositions, share_of_new
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs
-from iel_fairseq.config import AttnEnhancedTranslationConfig, resumed_checkpoint
+from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.data_folder import check_data_folder, check_split, first_folder
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.device import chosen_device, chosen_dtype
@@ -28,6 +28,7 @@ from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.noise import Noise
 from iel_fairseq.remembered_extractor import RememberedExtractor
 from iel_fairseq.source_positions import accept_source_positions
+from iel_fairseq.training_start import check_start, resumed_checkpoint
 from iel_fairseq.two_passes import TwoPassTranslationTask, check_generation
 
 logger = logging.getLogger(__name__)
@@ -78,6 +79,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         task = super().setup_task(cfg, **kwargs)
         task._options_of_checkpoint = kwargs.get("from_checkpoint", False)
         if not task._options_of_checkpoint:
+            check_start(cfg)
             task._bootstrapping = Bootstrapping.planned(cfg)
         return task
 
@@ -241,6 +243,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             return
         if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
             raise IELError("--fp16: training in half precision wants a GPU; leave it out, or take --bf16")
+        if not training:
+            self.check_sizes(self.datasets[split])
         others_read_by = self.enhancement.extractor_sha256
         self._start_enhanced_training(extractor)
         if self._reads_itself and not training:
@@ -282,7 +286,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             dropout=AttnDropout(self.cfg.attn_dropout if training else 0.0, self.cfg.seed),
         )
         path, sha256 = extraction.extractor.path, extraction.extractor.sha256
-        logger.info(f"{extraction.name}: {path} (SHA-256 {sha256[:12]}) gave {enhanced.summary}")
+        level = logging.WARNING if enhanced.cut.any() else logging.INFO
+        logger.log(level, f"{extraction.name}: {path} (SHA-256 {sha256[:12]}) gave {enhanced.summary}")
         return enhanced
 
     def _positions_before(self, extraction: DatasetExtraction, stores: str, earlier: Any) -> AttentionPositions | None:

@@ -16,12 +16,12 @@ from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.classification.pretrained import Pretrained
-from iel_fairseq.config import resumed_checkpoint
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.device import chosen_device
 from iel_fairseq.errors import IELError
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 from iel_fairseq.remembered_extractor import RememberedExtractor
+from iel_fairseq.training_start import check_start, resumed_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         task = cls(cfg)
         if from_checkpoint:
             return task
+        check_start(cfg)
         task._check_metric()
         for option, value in (("model", cfg.importance_model), ("samples", cfg.importance_samples)):
             if cfg.importance is None and value is not None:

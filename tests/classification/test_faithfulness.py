@@ -41,15 +41,17 @@ def test_shares_are_rounded_up_to_whole_words():
 
 def test_of_a_regression_it_is_the_score_that_counts():
     class Score(Counts):
+        """Ten times as much."""
+
         glue = SimpleNamespace(regression=True)
 
         def scores(self, texts):
-            return super().scores(texts)[:, 1:]
+            return 10 * super().scores(texts)[:, 1:]
 
     text = "a b c"
-    found = faithfulness(Score(), [text], [Explanation.of(text, [3, 2, 1], 0.6)])
-    assert found.comprehensiveness == pytest.approx((4 * 0.3 + 0.5) / 5)
-    assert found.sufficiency == pytest.approx((4 * 0.3 + 0.1) / 5)
+    found = faithfulness(Score(), [text], [Explanation.of(text, [3, 2, 1], 6.0)])
+    assert found.comprehensiveness == pytest.approx(4 * 3 / 5 + 5 / 5)
+    assert found.sufficiency == pytest.approx(4 * 3 / 5 + 1 / 5)
 
 
 def test_it_is_the_predicted_class_that_counts():

@@ -20,7 +20,6 @@ from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.cli import main
-from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhancement import KEY
 from iel_fairseq.errors import IELError
 from iel_fairseq.extractor import load_extractor
@@ -43,8 +42,7 @@ def data(tmp_path) -> Path:
 def readers(data, tmp_path) -> list[Callable[[], torch.nn.Module]]:
     """A checkpoint, as an extractor and as a model that decodes."""
     path = str(tmp_path / "model.pt")
-    cfg = AttnEnhancedTranslationConfig(data=str(data), source_lang="src", target_lang="tgt")
-    task = AttnEnhancedTranslationTask.setup_task(cfg)
+    task = AttnEnhancedTranslationTask.of_data_folder(str(data), "src", "tgt")
     return [
         lambda: load_extractor(path, task).model,
         lambda: checkpoint_utils.load_model_ensemble_and_task([path])[0][0],

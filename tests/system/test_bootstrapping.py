@@ -245,6 +245,7 @@ def test_one_model_for_both_passes_needs_no_second_file(data, trained, tmp_path)
         (("--bootstrap-epoch-patience", -1), "--bootstrap-epoch-patience -1: it is at least 0"),
         (("--disable-validation",), "--disable-validation: a round reads the best checkpoint of those before; leave"),
         (("--no-save",), "--no-save: a round reads the best checkpoint of those before; leave the option out"),
+        (("--no-save-optimizer-state",), "--no-save-optimizer-state: a round goes on with the optimizer of the best"),
         (("--validate-interval", 3), "--validate-interval 3: a round, which reads the best checkpoint of those before"),
         (("--save-interval", 3), "has 2 epochs; give that at most, or more --bootstrap-epochs"),
         (("--best-checkpoint-metric", "bleu"), "--best-checkpoint-metric bleu: it is measured with --eval-bleu only"),

@@ -103,6 +103,43 @@ def test_a_training_that_goes_on_from_another_file_has_the_input_that_it_began_w
     assert torch.load(tmp_path / "save/checkpoint_last.pt")["task_state"][KEY]["attn_positions"] is False
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--restore-file", "other.pt"), "--restore-file other.pt: a training goes on from it, or begins with --finet"),
+        (("--reset-optimizer",), "--reset-optimizer: with --finetune-from-model all of them begin anew; leave it out"),
+        (
+            ("--max-source-positions", 4),
+            "since max_positions=(4, 1024), skip this example with --skip-invalid-size-inputs-valid-test",
+        ),
+    ],
+)
+def test_what_fairseq_would_refuse_later_is_refused_before_the_training_set_is_read(
+    data, trained, tmp_path, words, message
+):
+    given = ("--finetune-from-model", trained("transformer", "baseline")[0], "--attn-store", tmp_path)
+    log = train(data, tmp_path / "save", *IEL, *MODELS["transformer"], *given, *words, fails=True)
+    assert message in log.splitlines()[-1]
+    assert "Traceback" not in log
+    assert "train: sentences" not in log
+
+
+def test_what_a_model_can_skip_it_skips(data, trained, tmp_path):
+    given = ("--finetune-from-model", trained("transformer", "baseline")[0], "--attn-store", tmp_path)
+    short = ("--max-source-positions", 4, "--skip-invalid-size-inputs-valid-test", "--max-epoch", 1)
+    log = train(data, tmp_path / "save", *IEL, *MODELS["transformer"], *given, *short)
+    assert "samples have invalid sizes and will be skipped" in log
+    assert "begin training epoch 1" in log
+
+
+def test_an_average_of_weights_cannot_begin_later(data, trained, tmp_path):
+    given = ("--finetune-from-model", trained("transformer", "baseline")[0], "--attn-store", tmp_path, "--store-ema")
+    log = train(data, tmp_path / "save", *IEL, *MODELS["transformer"], *given, fails=True)
+    assert log.splitlines()[-1].endswith(
+        "was trained without --store-ema, and fairseq cannot begin with that later; leave it out"
+    )
+
+
 def test_the_checkpoint_remembers(data, trained, tmp_path):
     """Line 13: extractor, positions, layer, heads, round, dictionaries; as plain data."""
     baseline, _ = trained("transformer", "baseline")
