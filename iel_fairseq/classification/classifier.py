@@ -213,7 +213,7 @@ def load_classifier(path: str, device: torch.device, max_tokens: int | None = No
     load_weights(model, path, state["model"])
     glue = GLUE_TASKS[remembered.glue_task]
     with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then
-        Classifier(model, glue, torch.device("cpu")).scores(["text"])
+        Classifier(model, glue, torch.device("cpu"), path=path).scores(["text"])
     return Classifier(model, glue, device, max_tokens, path, sha256, remembered.importance)
 
 

@@ -193,6 +193,14 @@ def classifier(tmp_path):
     return make_classifier(tmp_path / "bert")
 
 
+def test_settings_with_which_nothing_is_a_number_are_those_of_the_file(classifier, tmp_path):
+    path, pretrained = tmp_path / "classifier.pt", classifier.model.pretrained
+    config = {**json.loads(pretrained.config), "layer_norm_eps": -10.0}
+    save_classifier(path, classifier, replace(pretrained, config=json.dumps(config)))
+    with pytest.raises(IELError, match=rf"^{path}: what it says of 'text' is not finite"):
+        load_classifier(str(path), CPU)
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_configuration_and_tokenizer(classifier, tmp_path, record_property, count):
     path, pretrained = tmp_path / "classifier.pt", classifier.model.pretrained

@@ -104,7 +104,7 @@ def test_readings(tmp_path, record_property, count):
     for mutant, [reading] in accepted:  # nothing is converted
         asked = json.loads(mutant)
         assert (reading.source, reading.hypothesis) == (asked["source"], asked["hypothesis"])
-        assert [at for [at] in reading.positions] == asked["positions"]
+        assert [at for places in reading.positions for at in places] == asked["positions"]
         attention = None if reading.attention is None else reading.attention.tolist()
         assert attention == asked.get("attention")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
@@ -239,8 +240,10 @@ def test_empty_unknown_and_long_lines(data, trained, tmp_path, arch):
     limited = ("--max-source-positions", 25, "--batch-size", 1)
     output = generate(odd, checkpoint, *IEL, *limited)
     assert output.count("attention words are cut to fit 25 tokens") == 1
-    read = generate(odd, trained(arch, "baseline")[0], "--beam", 1, "--required-batch-size-multiple", 1)  # greedy
-    cut = len(long.split()) + len(lines(read, "H")[3][1].split()) + 1 - 25
+    options = ("--path", trained(arch, "baseline")[0], "--gen-subset", "test", "--cpu", "--format", "jsonl")
+    run("iel", "extract", odd, *options, "--output", tmp_path / "read.jsonl")
+    read = [json.loads(line) for line in (tmp_path / "read.jsonl").read_text().splitlines()][3]
+    cut = len(long.split()) + len(read["positions"]) + 1 - 25
     assert f"{cut} attention words of 1 sentences were cut to fit 25 tokens" in output.splitlines()[-1]
     assert sorted(lines(output, "H")) == [0, 1, 2, 3, 4]
     message = error(generate(odd, checkpoint, *IEL, "--max-source-positions", 10, fails=True))
