@@ -124,3 +124,16 @@ def test_what_cannot_be_drawn_is_one_line(tmp_path, monkeypatch, arguments, mess
     (tmp_path / "latin1.jsonl").write_bytes(b"\xe9\n")
     with pytest.raises(IELError, match=re.escape(message)):
         main(["plot", "attention", *arguments, "--output", "map.png"])
+
+
+def test_no_sentence_is_before_the_first(tmp_path):
+    (tmp_path / "words.jsonl").write_text(f"{json.dumps(ABC)}\n{json.dumps(ABC)}\n")
+    words = ["plot", "attention", str(tmp_path / "words.jsonl"), "--output", str(tmp_path / "a.png"), "--sentence"]
+    for number in ("-1", "2"):
+        with pytest.raises(IELError, match=f"--sentence {number}: .* has the sentences 0 to 1"):
+            main([*words, number])
+
+
+def test_a_page_says_its_encoding_first():
+    page = attention_page([Reading.of(json.dumps({**ABC, "source": ["ñ", "b"]}))])
+    assert '<meta charset="utf-8">' in page.partition("<title>")[0]

@@ -9,6 +9,7 @@ import os
 import pickle
 import signal
 import time
+import zlib
 from multiprocessing.synchronize import Event as EventType
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from test_extraction import dataset_of
 from tiny_models import EOS
 
 import iel_fairseq
-from iel_fairseq import __version__
+from iel_fairseq import __version__, store_files
 from iel_fairseq.attention_store import AttentionStore, share_of_new, source_fingerprint, store_request
 from iel_fairseq.errors import IELError
 from iel_fairseq.store import _locked
@@ -410,3 +411,39 @@ def test_what_the_extraction_cannot_read_is_not_blamed_on_the_store(tmp_path):
 
     with pytest.raises(FileNotFoundError, match=r"train\.src\.bin"):
         store_in(tmp_path).fill(extract)
+
+
+def test_the_checksum_is_of_all_blocks_of_a_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_files, "BLOCK", 4)
+    (tmp_path / "file").write_bytes(b"0123456789")
+    assert store_files.crc32(str(tmp_path / "file")) == zlib.crc32(b"0123456789")
+
+
+def test_a_damaged_shard_of_ones_own_share_is_extracted_again(tmp_path):
+    store = store_in(tmp_path)
+    for share in range(6):
+        store.fill_share(Extraction(tmp_path / "log"), 7, share)  # all but the last shard
+    (Path(store.path) / "shards" / "00000.npz").write_bytes(b"")
+    again = Extraction(tmp_path / "again")
+    assert store.fill_share(again, 2, 0) is not None  # which the first and the last shard are of
+    assert again.shards() == [48, 0]
+
+
+def test_whoever_joins_the_shards_is_alone(tmp_path):
+    store = store_in(tmp_path)
+    store.fill_share(Extraction(tmp_path / "log"), 2, 0)
+    held = multiprocessing.Event()
+    first = start(hold, store, held)  # as if it were joining them
+    assert held.wait(timeout=10)
+    other = start(store.fill, Extraction(tmp_path / "again"))
+    time.sleep(1)
+    assert other.is_alive()
+    assert not (Path(store.path) / "manifest.json").exists()
+    first.kill()
+    other.join(timeout=30)
+    assert (Path(store.path) / "manifest.json").exists()
+
+
+def test_a_store_is_found_whatever_its_folder_is_called(tmp_path):
+    store_in(tmp_path / "data[1]").fill(Extraction(tmp_path / "log"))
+    assert len(iel_fairseq.read_attention_positions(tmp_path / "data[1]")) == 50

@@ -371,3 +371,10 @@ def test_a_given_hypothesis_may_be_as_long_as_the_decoder_can_read():
     for length, found in ((8, 8), (9, 0)):
         hypotheses = torch.full((1, length), 7)
         assert read_attention_words(model, batch([4, 5]), hypotheses).lengths.tolist() == [found]
+
+
+@pytest.mark.parametrize("make", [make_transformer, make_fconv])
+def test_nothing_stays_with_a_model_that_was_read(make):
+    model = make().eval()
+    extract_attention_words(model, batch(*sentences(5)), max_len_a=1, max_len_b=2)
+    assert not any(module._forward_hooks for module in model.modules())

@@ -229,3 +229,81 @@ def test_another_file_than_was_published_is_refused(url, tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(IELError, match=r"cannot be downloaded \(.*refused.*\); start again to go on, or use --raw"):
         fetch(Address("http://127.0.0.1:9/file"), str(tmp_path / "file"))
+
+
+def test_homeassistant_has_the_first_translation_of_each_text_and_no_odd_one(tmp_path):
+    with zipfile.ZipFile(tmp_path / "homeassistant-2025.4.4-py3-none-any.whl", "w") as wheel:
+
+        def write(component: str, language: str, texts: dict[str, str]) -> None:
+            wheel.writestr(f"homeassistant/components/{component}/translations/{language}.json", json.dumps(texts))
+
+        for number in reversed(range(20)):  # whatever their order in the archive
+            write(f"c{number:02}", "en", {"a": "Turn on the light"})
+            write(f"c{number:02}", "de", {"a": f"Schalte Licht {number} an"})
+        write("german_only", "de", {"a": "Nur auf Deutsch da"})
+        write("odd", "en", {"long": "Open the door", "short": "Open the big door there now", "none": "Close the door"})
+        write("odd", "de", {"long": "Öffne jetzt bitte die große Tür", "short": "Tür auf"})
+    found = sets("homeassistant", "de", "en", tmp_path, tmp_path)
+    assert found == {"train": [], "valid": [("Schalte Licht 0 an", "Turn on the light")], "test": []}
+
+
+def test_iwslt17_from_the_archives_that_are_published(tmp_path):
+    def pack(archive: str, texts: dict[str, str]) -> None:
+        with tarfile.open(tmp_path / archive, "w:gz") as members:
+            for name, text in texts.items():
+                (tmp_path / "text").write_text(text)
+                members.add(tmp_path / "text", name)
+
+    years = ("dev2010", *(f"tst{year}" for year in range(2010, 2016)))
+    tags = {f"fr-en/train.tags.fr-en.{language}": TRAIN_TAGS for language in ("fr", "en")}
+    xml = {f"fr-en/IWSLT17.TED.{year}.fr-en.{language}.xml": XML for language in ("fr", "en") for year in years}
+    pack("2017-01-trnted.fr-en.tgz", {**tags, **xml})
+    pack("2017-01-ted-test.fr-en.tgz", {"fr-en/IWSLT17.TED.tst2017.fr-en.fr.xml": XML})
+    english = XML.replace("Merci", "Thanks")
+    pack("2017-01-ted-test.en-fr.tgz", {"en-fr/IWSLT17.TED.tst2017.en-fr.en.xml": english})
+    found = sets("iwslt17", "fr", "en", tmp_path, tmp_path / "unpacked")
+    assert [len(pairs) for pairs in found.values()] == [4, 14, 2]
+    assert found["tst2017"][0][1].startswith("Thanks")
+
+
+@pytest.mark.parametrize(("source", "target"), [("fr", "en"), ("en", "de")])
+def test_multi30k(tmp_path, source, target):
+    names = {name: name for name in ("train", "valid", "test_2016_flickr", "test_2017_flickr")}
+    names["valid"] = "val"
+    for name in names.values():
+        for language in ("de", "en", "fr"):
+            (tmp_path / f"{name}.{language}").write_text(f"{name} {language}\n")
+    found = sets("multi30k", source, target, tmp_path, tmp_path)
+    assert found == {own: [(f"{name} {source}", f"{name} {target}")] for own, name in names.items()}
+    assert list(found) == list(names)
+
+
+class SiteWithoutRanges(http.server.BaseHTTPRequestHandler):
+    """Sends all of a file, whatever is asked for; or, where it shall, says that there is no more of it."""
+
+    refuses = False
+
+    def do_GET(self):
+        if self.refuses and self.headers.get("Range") == f"bytes={len(CONTENT)}-":
+            self.send_error(416)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(CONTENT)))
+        self.end_headers()
+        self.wfile.write(CONTENT)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_download_goes_on_though_the_site_sends_no_ranges(tmp_path, monkeypatch, whole):
+    """Of other bytes, which are thrown away; or killed after the last byte, before the file had its name."""
+    monkeypatch.setattr(raw_files.time, "sleep", lambda _: None)
+    monkeypatch.setattr(SiteWithoutRanges, "refuses", whole)
+    (tmp_path / "file.part").write_bytes(CONTENT if whole else b"old" * 3000)
+    with http.server.HTTPServer(("127.0.0.1", 0), SiteWithoutRanges) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        fetch(Address(f"http://127.0.0.1:{server.server_port}/file"), str(tmp_path / "file"))
+        server.shutdown()
+    assert (tmp_path / "file").read_bytes() == CONTENT

@@ -80,6 +80,14 @@ def test_shap_values_add_up(classifier):
         assert found.scores.sum() == pytest.approx((whole - nothing)[whole.argmax()], abs=1e-5)
 
 
+@pytest.mark.parametrize("samples", [17, 60])
+def test_lime_asks_for_as_many_perturbations_as_it_is_told_to(samples):
+    asked = []
+    scores = lambda texts: asked.extend(texts) or np.zeros((len(texts), 2))  # noqa: E731
+    explain("lime", SimpleNamespace(scores=scores), [" ".join(f"w{number}" for number in range(30))], samples)
+    assert len(asked) == samples
+
+
 @pytest.mark.parametrize(("mask_token", "hidden"), [("[MASK]", "[MASK]"), (None, "...")])
 def test_shap_hides_words_behind_something(classifier, monkeypatch, mask_token, hidden):
     asked = []

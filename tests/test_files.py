@@ -84,3 +84,9 @@ def test_what_cannot_be_read_meanwhile_is_not_blamed_on_the_output(tmp_path):
 def test_the_mend_is_one_that_helps(number, mend):
     error = OSError(number, os.strerror(number))
     assert str(not_written("x", error)) == f"x: cannot be written ({os.strerror(number)}); {mend} another place"
+
+
+def test_an_error_of_what_is_read_meanwhile_is_not_the_outputs(tmp_path):
+    with pytest.raises(OSError, match="Input/output error") as caught, whole_file(str(tmp_path / "file")):
+        raise OSError(errno.EIO, "Input/output error")
+    assert caught.value.filename is None

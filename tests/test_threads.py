@@ -77,3 +77,22 @@ def test_the_number_of_threads_is_put_back():
         assert seen == [2]
     finally:
         torch.set_num_threads(before)
+
+
+def test_an_error_ends_threads_that_give_nothing_as_well():
+    taken = []
+
+    def items():
+        for number in range(1_000_000):
+            taken.append(number)
+            yield number
+
+    def work(items):
+        for item in items:
+            if item == 3:
+                raise ValueError("item 3")
+        yield 0
+
+    with pytest.raises(ValueError, match="item 3"):
+        list(shared_out(work, items(), 2))
+    assert len(taken) < 1_000_000

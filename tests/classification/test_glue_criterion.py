@@ -91,3 +91,10 @@ def test_a_split_without_labels_is_one_line():
     criterion = GlueCriterion(SimpleNamespace(glue=GLUE_TASKS["CoLA"]))
     with pytest.raises(IELError, match="this split has no labels to validate with; iel predict writes"):
         criterion(Model().eval(), {"net_input": {"logits": LOGITS}, "ntokens": 1})
+
+
+def test_the_loss_that_is_logged_is_the_mean_of_all_texts():
+    with metrics.aggregate(new_root=True) as found:
+        GlueCriterion.reduce_metrics(log_of("CoLA", [7, 20], LOGITS, LABELS))
+    expected = float(F.cross_entropy(LOGITS, LABELS.long()))
+    assert found.get_smoothed_values()["loss"] == pytest.approx(expected, abs=1e-3)

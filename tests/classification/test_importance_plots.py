@@ -46,3 +46,9 @@ def test_a_dollar_is_no_formula():
     figure = importance_figure([text], {"lime": [Explanation.of(text, range(3), 1)]}, [r"$\bar$"])
     figure.savefig(io.BytesIO(), format="png")  # which parses formulas
     assert "$10$" in [label.get_text() for label in figure.axes[0].texts]
+
+
+def test_a_text_none_of_whose_words_matters():
+    parts = pieces("a dog", Explanation.of("a dog", [0, 0], 1))
+    assert [(part, important) for part, _, important in parts] == [("a", True), (" ", False), ("dog", False)]
+    assert parts[0][1] == parts[2][1]

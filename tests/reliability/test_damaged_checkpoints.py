@@ -174,6 +174,13 @@ def test_what_a_setting_may_not_be(text):
         value_of(text)
 
 
+@pytest.mark.parametrize("text", ["[1] * 1001", "1001 * [1]", "1001 * (1,)", "1001 * 'a'", "2 * (501 * [1])"])
+def test_no_setting_grows_whichever_way_it_is_written(text):
+    with pytest.raises(IELError, match="refused"):
+        value_of(text)
+    assert len(value_of(text.replace("1001", "1000").replace("501", "500"))) == 1000
+
+
 # --- classifiers ---------------------------------------------------------------------------------------------------
 
 

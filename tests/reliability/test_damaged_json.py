@@ -13,6 +13,7 @@ from mutations import COUNTS, ODD_FILES, damaged, damaged_json, read_damaged
 from iel_fairseq.attention_plots import attention_page
 from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.cli.plot import _noise
+from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
 from iel_fairseq.plots import bootstrapping_figure
 from iel_fairseq.preparation.journal import Journal
@@ -58,6 +59,13 @@ def test_memory_of_a_prepared_folder(tmp_path, record_property, count):
             assert name
             assert (tmp_path / name).parent == tmp_path
         assert {prepared.source_lang, prepared.target_lang} <= prepared.codes.keys()
+
+
+@pytest.mark.parametrize("codes", ["../codes", "/etc/passwd", ""])
+def test_a_prepared_folder_names_no_file_elsewhere(tmp_path, codes):
+    PreparedFolder(str(tmp_path), "fr", "en", {"valid": "valid"}, {}, {"fr": codes, "en": "codes"}).write()
+    with pytest.raises(IELError, match=r"damaged .*not the name of a file in the folder"):
+        PreparedFolder.read(str(tmp_path))
 
 
 @pytest.mark.parametrize("count", COUNTS)

@@ -139,3 +139,22 @@ def test_a_manifest_cannot_name_other_files(store, whole):
     assert store.open() is None
     with pytest.raises(IELError, match="damaged; run iel extract"):
         read_attention_positions(whole)
+
+
+@pytest.mark.parametrize(("sizes", "code"), [([5, -2, 0], 8), ([1, 1, 1], 4)])
+def test_an_index_that_is_made_up(tmp_path, sizes, code):
+    """With a size below 0, or numbers of another type than the manifest has; its checksum is right."""
+    store = AttentionStore(str(tmp_path), "train", {**REQUEST, "sentences": 3})
+    store.fill(lambda _: [np.array([1])] * 3)
+    index, manifest_file = Path(store.path) / "positions.idx", Path(store.path) / "manifest.json"
+    head = bytearray(index.read_bytes()[:26])
+    assert head[17] == 8
+    head[17] = code
+    starts = (np.cumsum(sizes) - sizes) * 2
+    index.write_bytes(bytes(head) + np.array(sizes, "<i4").tobytes() + starts.astype("<i8").tobytes())
+    manifest = json.loads(manifest_file.read_text())
+    manifest["crc32"] = {name: crc32(f"{store.path}/{name}") for name in FILES}
+    manifest_file.write_text(json.dumps(manifest))
+    assert store.open() is None
+    with pytest.raises(IELError, match="damaged"):
+        read_attention_positions(store.path)

@@ -5,15 +5,18 @@ from __future__ import annotations
 import csv
 import json
 import re
-from dataclasses import replace
+import shutil
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import known_pairs
+from matplotlib.figure import Figure
 from sacrebleu import corpus_bleu, corpus_chrf, corpus_ter
 
 from iel_fairseq import cli
+from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.errors import IELError
 from iel_fairseq.plots import training_figure
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
@@ -331,3 +334,58 @@ def test_attention_words_of_sentences_are_those_that_were_read(data, corpus, tra
     for index in (7, 0):
         source, positions = known_pairs()[index].source, extracted[index][1]
         assert found[index] == " ".join(f"{source[position - 1]}/{position}" for position in positions)
+
+
+def test_models_can_be_chosen(run_folder):
+    shutil.copytree(run_folder / "transformer", run_folder / "fconv")
+    cli.main(["report", str(run_folder), "--models", "fconv", "--systems", "control"])
+    assert {record["model"] for record in json.loads((run_folder / "results.json").read_text())} == {"fconv"}
+
+
+def test_rounds_are_drawn_with_the_control_of_bootstrapping(run_folder, monkeypatch):
+    for name, best in {"control": 4.5, "bootstrap-control": 4.25, "bootstrap": 4.0}.items():
+        folder = run_folder / "transformer" / name
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.copytree(run_folder / "transformer/baseline", folder)
+        state = torch.load(folder / "checkpoint_best.pt")
+        state["extra_state"]["best"] = best
+        torch.save(state, folder / "checkpoint_best.pt")
+    record = Record("loss", False, [Round(1, 1, "a.pt", scores={"1": 4.0}, losses={"1": 4.0})])
+    (run_folder / "transformer/bootstrap/bootstrapping.json").write_text(json.dumps(asdict(record)))
+    drawn = []
+    monkeypatch.setattr("iel_fairseq.plots.bootstrapping_figure", lambda *of: drawn.append(of[1]) or Figure())
+    cli.main(["report", str(run_folder)])
+    assert drawn == [{"control": 4.25}]
+
+
+def test_the_ablation_is_drawn_in_bleu(run_folder, monkeypatch):
+    shutil.copytree(run_folder / "transformer/attention-positions", run_folder / "transformer/noise-50-1")
+    drawn = []
+    monkeypatch.setattr("iel_fairseq.plots.noise_figure", lambda records: drawn.extend(records) or Figure())
+    cli.main(["report", str(run_folder)])
+    data = json.loads((run_folder / "results.json").read_text())
+    assert [(each.system, each.set, each.bleu) for each in drawn] == [
+        (record["system"], record["set"], record["bleu"]) for record in data
+    ]
+
+
+def test_sentences_are_of_the_test_set_and_records_have_each_metrics_own_figures(run_folder):
+    cli.main(["report", str(run_folder)])
+    shown = "newstest, transformer: where attention-positions and control differ most"
+    assert shown in (run_folder / "results.md").read_text()
+    [*_, ours] = json.loads((run_folder / "results.json").read_text())
+    for metric in ("chrf", "ter"):
+        assert 0 <= ours[f"{metric}_p"] <= 1 < ours[f"{metric}_ci"]
+
+
+@pytest.mark.parametrize("arch", ["transformer"], indirect=True)
+def test_a_sentence_that_is_too_long_costs_the_others_no_attention_words(data, corpus, trained, arch, tmp_path):
+    (tmp_path / "data-bin").symlink_to(data)
+    (tmp_path / "bpe").mkdir()
+    text = (corpus / "test.src").read_text()
+    (tmp_path / "bpe/test.src").write_text(f"{text}{'n1 ' * 2000}\n")
+    last = len(text.splitlines())
+    system = System("attention-words", trained(arch, "words")[0].parent)
+    found = differences.attention_words(Run(tmp_path, "src", "tgt", {"test": "newstest"}), system, "test", [0, last])
+    assert found[0]
+    assert not found.get(last)

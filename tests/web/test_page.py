@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from commands import BIN, CPU
@@ -215,3 +216,13 @@ def test_in_a_browser(server, browser, translator):
     page = browser.find_element(By.TAG_NAME, "html")
     assert page.get_property("scrollWidth") <= page.get_property("clientWidth")  # nothing sticks out
     assert browser.get_log("browser") == [], "the page breaks its own policy, or asks for what is not there"
+
+
+def test_serve_says_when_other_machines_can_use_the_page(monkeypatch, capfd):
+    monkeypatch.setattr("iel_fairseq.cli.serve.AttnEnhancedTranslator.from_pretrained", lambda *_, **__: None)
+    monkeypatch.setattr("iel_fairseq.web.app.make_app", lambda *_: None)
+    server = SimpleNamespace(effective_port=8080, run=lambda: None, close=lambda: None)
+    monkeypatch.setattr("waitress.create_server", lambda *_, **__: server)
+    for host, warned in {"127.0.0.1": 0, "localhost": 0, "::1": 0, "0.0.0.0": 1, "192.168.0.7": 1, "box": 1}.items():
+        main(["serve", "--path", "model.pt", "--host", host])
+        assert ("other machines can use this page" in capfd.readouterr().err) == warned, host
