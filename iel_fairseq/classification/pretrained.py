@@ -67,12 +67,7 @@ class Pretrained:
             raise IELError(
                 f"{name}: its tokenizer has no padding token, with which texts are read together; take another encoder"
             )
-        words, rows = len(tokenizer), getattr(config, "vocab_size", None)
-        if rows is not None and words > rows:
-            raise IELError(
-                f"{name}: its tokenizer has {words:,} entries, its configuration {rows:,} embeddings; "
-                f"take the tokenizer that the model was trained with"
-            )
+        check_vocabulary(name, tokenizer, config)
         with tempfile.TemporaryDirectory() as folder:
             files = {}
             for path in tokenizer.save_pretrained(folder):
@@ -146,6 +141,25 @@ class Pretrained:
     def _vocabulary(self) -> Any:
         described = parse_json(self.tokenizer.get("tokenizer.json", "{}"), dict[str, Any])
         return described.get("model", {}).get("vocab", self.tokenizer)
+
+
+def check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
+    """See whether a model has embeddings for all that its tokenizer may give.
+
+    Args:
+        name: what messages call them
+        tokenizer: of transformers
+        config: of the model
+
+    Raises:
+        IELError: it has not
+    """
+    entries, rows = 1 + max(tokenizer.get_vocab().values(), default=-1), getattr(config, "vocab_size", None)
+    if rows is not None and entries > rows:
+        raise IELError(
+            f"{name}: its tokenizer has {entries:,} entries, its configuration {rows:,} embeddings; "
+            f"take the tokenizer that the model was trained with"
+        )
 
 
 def _not_loaded(model: Any, loaded: dict[str, Any]) -> list[str]:

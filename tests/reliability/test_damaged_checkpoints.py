@@ -208,6 +208,19 @@ def test_settings_with_which_nothing_is_a_number_are_those_of_the_file(classifie
         load_classifier(str(path), CPU)
 
 
+def test_a_word_without_an_embedding_is_found_before_a_text_has_it(classifier, tmp_path):
+    path, pretrained = tmp_path / "classifier.pt", classifier.model.pretrained
+    described = json.loads(pretrained.tokenizer["tokenizer.json"])
+    described["model"]["vocab"]["film"] = 10**6
+    save_classifier(
+        path,
+        classifier,
+        replace(pretrained, tokenizer={**pretrained.tokenizer, "tokenizer.json": json.dumps(described)}),
+    )
+    with pytest.raises(IELError, match=rf"^{path}: its tokenizer has 1,000,001 entries, its configuration \d+ embed"):
+        load_classifier(str(path), CPU)
+
+
 @pytest.mark.parametrize("count", COUNTS)
 def test_configuration_and_tokenizer(classifier, tmp_path, record_property, count):
     path, pretrained = tmp_path / "classifier.pt", classifier.model.pretrained
