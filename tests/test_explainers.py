@@ -163,9 +163,13 @@ def test_an_error_in_one_explanation_comes_out():
         ask(["text"])
         raise KeyError("wrong")
 
+    def goes_on(ask):
+        for _ in range(3):
+            ask(["text"])
+
     before = set(threading.enumerate())
     with pytest.raises(KeyError, match="wrong"):
-        list(answer_together([fails, fails], lambda texts: np.zeros((len(texts), 2)), at_once=2))
+        list(answer_together([fails, goes_on], lambda texts: np.zeros((len(texts), 2)), at_once=2))
     for thread in set(threading.enumerate()) - before:  # of the explanation that nobody waits for any more
         thread.join(timeout=10)
     assert set(threading.enumerate()) <= before
