@@ -43,12 +43,8 @@ class Bootstrapping:
         """
         Args:
             cfg: the options of a training with more than one round
-
-        Raises:
-            IELError: options with which no round can end well
         """
         self._cfg = cfg
-        self._check_options()
         self.number = 1
         """The round that the data are of."""
         self.weights_of = 1
@@ -73,7 +69,11 @@ class Bootstrapping:
                 raise IELError(f"--bootstrap-{name.replace('_', '-')}: it does nothing without --bootstrap-rounds")
         return None
 
-    def _check_options(self) -> None:
+    def check_options(self) -> None:
+        """
+        Raises:
+            IELError: options of the training with which no round can end well
+        """
         cfg = self._cfg
         for name, least in (("rounds", 1), ("epochs", 1), ("epoch_patience", 0), ("patience", 0)):
             value = getattr(cfg, f"bootstrap_{name}")

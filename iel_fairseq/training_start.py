@@ -45,7 +45,9 @@ def check_start(cfg: Any) -> None:
         )
     for option in ("dataloader", "lr-scheduler", "meters", "optimizer"):
         if getattr(cfg, f"reset_{option.replace('-', '_')}"):
-            raise IELError(f"--reset-{option}: with --finetune-from-model all of them begin anew; leave it out")
+            raise IELError(
+                f"--reset-{option}: fairseq does not take it with --finetune-from-model; leave one of them out"
+            )
 
 
 def resumed_checkpoint(cfg: Any) -> Optional[str]:

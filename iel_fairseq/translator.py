@@ -178,6 +178,7 @@ class AttnEnhancedTranslator:
                     self._text.decode(" ".join(reading.hypothesis)),
                     reading,
                 )
+        self._task.tell_of_cut()
         return found
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from fairseq.data import FairseqDataset
 from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
@@ -39,7 +40,7 @@ class FirstPass:
 
 
 class _Cut:
-    """Attention words that did not fit: said at once of the first, and how many there were at the end."""
+    """Attention words that did not fit: said at once of the first, and at the end of a set how many there were."""
 
     def __init__(self) -> None:
         self._words = self._sentences = self._limit = 0
@@ -59,10 +60,12 @@ class _Cut:
         self._limit = limit
 
     def tell(self) -> None:
+        """Say how many there were, if any, and count anew."""
         if self._words:
             logger.warning(
                 f"{self._words:,} attention words of {self._sentences:,} sentences were cut to fit {self._limit} tokens"
             )
+        self._words = self._sentences = 0
 
 
 class TwoPassTranslationTask(TranslationTask):
@@ -117,9 +120,9 @@ class TwoPassTranslationTask(TranslationTask):
         Raises:
             IELError: as :meth:`filter_indices_by_size`
         """
-        longest = (self.limit, self.cfg.max_target_positions)
-        skipped = self.cfg.skip_invalid_size_inputs_valid_test
-        self.filter_indices_by_size(dataset.ordered_indices(), dataset, longest, skipped)
+        if not self.cfg.skip_invalid_size_inputs_valid_test:
+            longest = (self.limit, self.cfg.max_target_positions)
+            self.filter_indices_by_size(np.arange(len(dataset)), dataset, longest)
 
     def first_pass(self, sample: dict[str, Any], second: BaseFairseqModel) -> tuple[dict[str, Any], FirstPass | None]:
         """Read a batch with the extractor; *second* is the model that will decode, whose device and precision it takes.
@@ -156,6 +159,10 @@ class TwoPassTranslationTask(TranslationTask):
         self._cut.add(enhanced.cut, self.limit)
         self._tell_of_long(src_tokens.size(1), first.encoder.max_positions())
         return enhanced_sample, FirstPass(words, enhanced)
+
+    def tell_of_cut(self) -> None:
+        """Say how many attention words of the sentences so far did not fit; a set ends, or a call."""
+        self._cut.tell()
 
     def _tell_of_long(self, columns: int, readable: int) -> None:
         """Say once that the extractor cannot read long sources at all."""

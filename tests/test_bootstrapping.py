@@ -28,7 +28,9 @@ def bootstrapping(save_dir, **options) -> Bootstrapping:
         **{"reset_dataloader": False, "checkpoint_suffix": "", "validate_interval_updates": 0, "max_epoch": 0},
         **{"no_save_optimizer_state": False},
     }
-    return Bootstrapping(Namespace(save_dir=str(save_dir), **values, **{**others, **options}))
+    made = Bootstrapping(Namespace(save_dir=str(save_dir), **values, **{**others, **options}))
+    made.check_options()
+    return made
 
 
 @pytest.fixture

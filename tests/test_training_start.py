@@ -23,7 +23,7 @@ def test_a_training_is_fine_tuned_from_a_checkpoint_or_goes_on_from_one(tmp_path
     with pytest.raises(IELError, match=r"^--restore-file epoch7\.pt: a training goes on from it, or begins with"):
         check_start(options(tmp_path, finetune_from_model="base.pt", restore_file="epoch7.pt"))
     for name in RESETS:
-        with pytest.raises(IELError, match=f"^--reset-{name.replace('_', '-')}: with --finetune-from-model all of"):
+        with pytest.raises(IELError, match=f"^--reset-{name.replace('_', '-')}: fairseq does not take it with"):
             check_start(options(tmp_path, finetune_from_model="base.pt", **{f"reset_{name}": True}))
 
 

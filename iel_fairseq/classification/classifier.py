@@ -17,7 +17,6 @@ from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.classification.encoding import Encoded, encode, encoded_of, pad, split_pairs
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, GlueTask
-from iel_fairseq.classification.pretrained import check_vocabulary
 from iel_fairseq.device import of_device
 from iel_fairseq.errors import IELError
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
@@ -211,7 +210,6 @@ def load_classifier(path: str, device: torch.device, max_tokens: int | None = No
     pretrained = remembered.pretrained
     with in_one_line(path, "no classifier can be made of its configuration and tokenizer"):
         model = HFSequenceClassifier(pretrained.build_model(), pretrained.build_tokenizer(), pretrained)
-        check_vocabulary(path, model.tokenizer, model.hf.config)
     load_weights(model, path, state["model"])
     glue = GLUE_TASKS[remembered.glue_task]
     with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +68,12 @@ class Pretrained:
             raise IELError(
                 f"{name}: its tokenizer has no padding token, with which texts are read together; take another encoder"
             )
-        check_vocabulary(name, tokenizer, config)
+        words, rows = len(tokenizer), getattr(config, "vocab_size", None)
+        if rows is not None and words > rows:
+            raise IELError(
+                f"{name}: its tokenizer has {words:,} entries, its configuration {rows:,} embeddings; "
+                f"take the tokenizer that the model was trained with"
+            )
         with tempfile.TemporaryDirectory() as folder:
             files = {}
             for path in tokenizer.save_pretrained(folder):
@@ -143,23 +149,18 @@ class Pretrained:
         return described.get("model", {}).get("vocab", self.tokenizer)
 
 
-def check_vocabulary(name: str, tokenizer: Any, config: Any) -> None:
+def check_vocabulary(model: Any, tokenizer: Any) -> None:
     """See whether a model has embeddings for all that its tokenizer may give.
 
-    Args:
-        name: what messages call them
-        tokenizer: of transformers
-        config: of the model
-
     Raises:
-        IELError: it has not
+        ValueError: it has not
     """
-    entries, rows = 1 + max(tokenizer.get_vocab().values(), default=-1), getattr(config, "vocab_size", None)
-    if rows is not None and entries > rows:
-        raise IELError(
-            f"{name}: its tokenizer has {entries:,} entries, its configuration {rows:,} embeddings; "
-            f"take the tokenizer that the model was trained with"
-        )
+    rows = None
+    with suppress(NotImplementedError):  # by some models of transformers
+        rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
+    highest = max(tokenizer.get_vocab().values(), default=-1)
+    if rows is not None and highest >= rows:
+        raise ValueError(f"its tokenizer gives numbers up to {highest:,}, the model has {rows:,} embeddings")
 
 
 def _not_loaded(model: Any, loaded: dict[str, Any]) -> list[str]:

@@ -20,7 +20,7 @@ DATA_HELP = (
 
 def are_own(data: str) -> bool:
     """Whether *data* is a file of texts, or standard input."""
-    return data == "-" or os.path.isfile(data)
+    return data == "-" or (os.path.exists(data) and not os.path.isdir(data))  # also one that is a pipe
 
 
 def own_texts(data: str, glue: GlueTask) -> list[str]:
@@ -47,7 +47,7 @@ def split_of(data: str, subset: str) -> str:
 
 def texts_name(data: str, subset: str) -> str:
     """What messages call the texts."""
-    return input_name(data) if are_own(data) else subset
+    return input_name(data) if are_own(data) else f"{data}, {subset}"
 
 
 def stores_of(given: str | None, data: str, path: str) -> str | None:

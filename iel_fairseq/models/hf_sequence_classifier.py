@@ -7,7 +7,7 @@ from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor, nn
 
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.classification.pretrained import Pretrained, longest_input
+from iel_fairseq.classification.pretrained import Pretrained, check_vocabulary, longest_input
 from iel_fairseq.errors import IELError
 
 
@@ -25,8 +25,12 @@ class HFSequenceClassifier(BaseFairseqModel):
             hf: a model ``AutoModelForSequenceClassification`` knows
             tokenizer: its fast tokenizer
             pretrained: both as data
+
+        Raises:
+            ValueError: the tokenizer is of a larger model
         """
         super().__init__()
+        check_vocabulary(hf, tokenizer)
         self.hf = hf
         self.tokenizer = tokenizer
         self.pretrained = pretrained

@@ -79,7 +79,6 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         task = super().setup_task(cfg, **kwargs)
         task._options_of_checkpoint = kwargs.get("from_checkpoint", False)
         if not task._options_of_checkpoint:
-            check_start(cfg)
             task._bootstrapping = Bootstrapping.planned(cfg)
         return task
 
@@ -225,6 +224,10 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         Raises:
             IELError: missing or empty split, or any problem of the extractor
         """
+        if task_cfg is None and not self._decoding:
+            check_start(self.cfg)
+            if self._bootstrapping is not None:
+                self._bootstrapping.check_options()
         earlier, another_round = self.datasets.get(split), False
         training = split == self.cfg.train_subset
         if training and task_cfg is None and self._bootstrapping is not None:
@@ -323,6 +326,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
 
     def post_validate(self, model, stats, agg):
         """Called by fairseq with the results on each validation set; the first set's choose the best checkpoint."""
+        self.tell_of_cut()
         if self._bootstrapping is not None and self._validated is not None:
             self._bootstrapping.note_validation(self._validated, stats)
         self._validated = None

@@ -67,7 +67,6 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         task = cls(cfg)
         if from_checkpoint:
             return task
-        check_start(cfg)
         task._check_metric()
         for option, value in (("model", cfg.importance_model), ("samples", cfg.importance_samples)):
             if cfg.importance is None and value is not None:
@@ -189,6 +188,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             IELError: any problem of the extractor; the training that goes on in the save directory began differently
         """
         assert self.enhancement is not None
+        check_start(self.cfg)
         if self.cfg.importance is not None:
             extractor = self.extractor()
             self._remember(

@@ -26,8 +26,6 @@ NO_LIMIT = SimpleNamespace(model_max_length=10**30)
 def setup(**options) -> ImportanceEnhancedClassificationTask:
     defaults = {"data": ".", "glue_task": "CoLA", "finetune_from_model": None}
     defaults |= {"best_checkpoint_metric": "loss", "maximize_best_checkpoint_metric": False}
-    defaults |= {"restore_file": "checkpoint_last.pt"}
-    defaults |= {f"reset_{name}": False for name in ("dataloader", "lr_scheduler", "meters", "optimizer")}
     return ImportanceEnhancedClassificationTask.setup_task(
         ImportanceEnhancedClassificationConfig(**{**defaults, **options})
     )

@@ -211,7 +211,7 @@ def test_faithfulness_and_picture(data, baseline, finetuned, tmp_path, capsys, m
     for name, start in (("words.png", b"\x89PNG"), ("words.html", b"<!DOCTYPE html>")):
         iel(["plot", "importance", *options, "--output", str(tmp_path / name), "--sentences", "0", "5"])
         assert (tmp_path / name).read_bytes().startswith(start)
-    with pytest.raises(IELError, match="--sentences 61: valid has the texts 0 to 60"):
+    with pytest.raises(IELError, match=rf"--sentences 61: {data}, valid: has the texts 0 to 60"):
         iel(["plot", "importance", *options, "--output", str(tmp_path / "no.png"), "--sentences", "61"])
 
 
@@ -290,7 +290,7 @@ def test_texts_can_be_drawn_and_measured(baseline, tmp_path, capsys):
     drawn = [str(word) for word in ("plot", "importance", *options, "attention", "--output", tmp_path / "i.html")]
     iel(drawn)
     assert (tmp_path / "i.html").read_text().count(">cat<") == 1
-    with pytest.raises(IELError, match=rf"--sentences 2: {tmp_path}/texts has the texts 0 to 1"):
+    with pytest.raises(IELError, match=rf"--sentences 2: {tmp_path}/texts: has the texts 0 to 1"):
         iel([*drawn, "--sentences", "2"])
     iel([str(word) for word in ("faithfulness", *options, "random")])
     assert re.search(r"\| random \| \S+ \|", capsys.readouterr().out)

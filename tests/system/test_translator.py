@@ -102,6 +102,27 @@ def test_all_weights_are_kept_when_asked_for(translator):
     assert [int(row[:3].argmax()) + 1 for row in attention] == one.positions
 
 
+def test_options_that_no_training_may_have_any_more_do_not_matter_to_a_trained_model(checkpoint, tmp_path, found):
+    state = torch.load(checkpoint)
+    state["cfg"]["task"].update(bootstrap_rounds=2, no_save_optimizer_state=True, restore_file="other.pt")
+    torch.save(state, tmp_path / "model.pt")
+    translator = AttnEnhancedTranslator.from_pretrained(f"{tmp_path}/model.pt", cpu=True)
+    assert [one.translation for one in translator.translate(SENTENCES[:5])] == [one.translation for one in found[:5]]
+
+
+def test_what_is_cut_is_counted_in_each_call(trained, tmp_path, caplog):
+    state = torch.load(trained("transformer", "words")[0])
+    state["cfg"]["task"]["max_source_positions"] = 4
+    torch.save(state, tmp_path / "short.pt")
+    translator = AttnEnhancedTranslator.from_pretrained(str(tmp_path / "short.pt"), cpu=True)
+    counts = []
+    for _ in range(2):
+        caplog.clear()
+        [one] = translator.translate(["v1 n2"])
+        counts.append(f"{len(one.reading.hypothesis) - 1} attention words of 1 sentences were cut to fit 4 tokens")
+        assert [record.getMessage() for record in caplog.records if "were cut" in record.getMessage()] == counts[-1:]
+
+
 @pytest.mark.parametrize("arch", ["transformer"], indirect=True)
 def test_all_weights_are_those_of_the_heads_that_were_read(checkpoint, found, tmp_path):
     path = with_task(checkpoint, tmp_path / "head.pt", attn_heads=[0], attn_model=None)
