@@ -55,26 +55,20 @@ class Bootstrapping:
         """Whether the last round has ended."""
         self._entered = False
 
-    @classmethod
-    def planned(cls, cfg: AttnEnhancedTranslationConfig) -> Bootstrapping | None:
-        """That of a training with the options *cfg*; None: there is one round, as in all training.
+    @staticmethod
+    def check_options(cfg: AttnEnhancedTranslationConfig) -> None:
+        """
+        Args:
+            cfg: the options of a training, with one round or more
 
         Raises:
-            IELError: options that make no sense
+            IELError: options that do nothing with one round, or with which no round can end well
         """
-        if cfg.bootstrap_rounds != 1:
-            return cls(cfg)
-        for name, default in (("epochs", 1), ("epoch_patience", 0), ("patience", 0), ("restart", False)):
-            if getattr(cfg, f"bootstrap_{name}") != default:
-                raise IELError(f"--bootstrap-{name.replace('_', '-')}: it does nothing without --bootstrap-rounds")
-        return None
-
-    def check_options(self) -> None:
-        """
-        Raises:
-            IELError: options of the training with which no round can end well
-        """
-        cfg = self._cfg
+        if cfg.bootstrap_rounds == 1:
+            for name, default in (("epochs", 1), ("epoch_patience", 0), ("patience", 0), ("restart", False)):
+                if getattr(cfg, f"bootstrap_{name}") != default:
+                    raise IELError(f"--bootstrap-{name.replace('_', '-')}: it does nothing without --bootstrap-rounds")
+            return
         for name, least in (("rounds", 1), ("epochs", 1), ("epoch_patience", 0), ("patience", 0)):
             value = getattr(cfg, f"bootstrap_{name}")
             if value < least:

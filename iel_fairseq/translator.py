@@ -6,6 +6,7 @@ import copy
 import numbers
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -147,6 +148,10 @@ class AttnEnhancedTranslator:
         """
         self._tokens(listed(sentences))
 
+    def one_text(self) -> AbstractContextManager[None]:
+        """All that is translated within it is parts of one text: attention words that are cut are counted together."""
+        return self._task.one_text()
+
     @torch.no_grad()
     def translate(
         self, sentences: Iterable[str], beam: int = 5, *, all_weights: bool = False
@@ -165,20 +170,20 @@ class AttnEnhancedTranslator:
         sentences = listed(sentences)
         generator = self._generator(self._model, beam)
         found = [AttnEnhancedTranslation(sentence, "", 0.0, "", Reading([], [], [])) for sentence in sentences]
-        for indices, sample in self._batches(sentences):
-            enhanced, first = self._task.first_pass(sample, self._model)
-            hypotheses = self._task.inference_step(generator, [self._model], enhanced)
-            for index, best, reading in zip(
-                indices, hypotheses, self._readings(sample, first, all_weights), strict=True
-            ):
-                found[index] = AttnEnhancedTranslation(
-                    sentences[index],
-                    self._raw(best[0]["tokens"]),
-                    float(best[0]["score"]),
-                    self._text.decode(" ".join(reading.hypothesis)),
-                    reading,
-                )
-        self._task.tell_of_cut()
+        with self._task.one_text():
+            for indices, sample in self._batches(sentences):
+                enhanced, first = self._task.first_pass(sample, self._model)
+                hypotheses = self._task.inference_step(generator, [self._model], enhanced)
+                for index, best, reading in zip(
+                    indices, hypotheses, self._readings(sample, first, all_weights), strict=True
+                ):
+                    found[index] = AttnEnhancedTranslation(
+                        sentences[index],
+                        self._raw(best[0]["tokens"]),
+                        float(best[0]["score"]),
+                        self._text.decode(" ".join(reading.hypothesis)),
+                        reading,
+                    )
         return found
 
     @torch.no_grad()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -44,6 +44,7 @@ class _Cut:
 
     def __init__(self) -> None:
         self._words = self._sentences = self._limit = 0
+        self._in_text = False
 
     def add(self, cut: Tensor, limit: int) -> None:
         """
@@ -66,6 +67,17 @@ class _Cut:
                 f"{self._words:,} attention words of {self._sentences:,} sentences were cut to fit {self._limit} tokens"
             )
         self._words = self._sentences = 0
+
+    @contextmanager
+    def one_text(self) -> Iterator[None]:
+        """What is decoded inside is one set, also where it is a part of a larger one."""
+        part, self._in_text = self._in_text, True
+        try:
+            yield
+        finally:
+            self._in_text = part
+            if not part:
+                self.tell()
 
 
 class TwoPassTranslationTask(TranslationTask):
@@ -161,8 +173,12 @@ class TwoPassTranslationTask(TranslationTask):
         return enhanced_sample, FirstPass(words, enhanced)
 
     def tell_of_cut(self) -> None:
-        """Say how many attention words of the sentences so far did not fit; a set ends, or a call."""
+        """Say how many attention words of the sentences so far did not fit: a set has ended."""
         self._cut.tell()
+
+    def one_text(self) -> AbstractContextManager[None]:
+        """Within it all that is decoded is one set, whose end is its own: then that is said."""
+        return self._cut.one_text()
 
     def _tell_of_long(self, columns: int, readable: int) -> None:
         """Say once that the extractor cannot read long sources at all."""

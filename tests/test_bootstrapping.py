@@ -28,9 +28,9 @@ def bootstrapping(save_dir, **options) -> Bootstrapping:
         **{"reset_dataloader": False, "checkpoint_suffix": "", "validate_interval_updates": 0, "max_epoch": 0},
         **{"no_save_optimizer_state": False},
     }
-    made = Bootstrapping(Namespace(save_dir=str(save_dir), **values, **{**others, **options}))
-    made.check_options()
-    return made
+    cfg = Namespace(save_dir=str(save_dir), **values, **{**others, **options})
+    Bootstrapping.check_options(cfg)
+    return Bootstrapping(cfg)
 
 
 @pytest.fixture

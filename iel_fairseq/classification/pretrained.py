@@ -68,12 +68,10 @@ class Pretrained:
             raise IELError(
                 f"{name}: its tokenizer has no padding token, with which texts are read together; take another encoder"
             )
-        words, rows = len(tokenizer), getattr(config, "vocab_size", None)
-        if rows is not None and words > rows:
-            raise IELError(
-                f"{name}: its tokenizer has {words:,} entries, its configuration {rows:,} embeddings; "
-                f"take the tokenizer that the model was trained with"
-            )
+        try:
+            check_vocabulary(tokenizer, getattr(config, "vocab_size", None))
+        except ValueError as error:
+            raise IELError(f"{name}: {error}") from error
         with tempfile.TemporaryDirectory() as folder:
             files = {}
             for path in tokenizer.save_pretrained(folder):
@@ -149,18 +147,31 @@ class Pretrained:
         return described.get("model", {}).get("vocab", self.tokenizer)
 
 
-def check_vocabulary(model: Any, tokenizer: Any) -> None:
-    """See whether a model has embeddings for all that its tokenizer may give.
+def embeddings_of(model: Any) -> int | None:
+    """How many a model of transformers has; None: it does not say."""
+    with suppress(NotImplementedError):  # by some
+        rows: int | None = getattr(model.get_input_embeddings(), "num_embeddings", None)
+        if rows is not None:
+            return rows
+    return getattr(model.config, "vocab_size", None)
+
+
+def check_vocabulary(tokenizer: Any, embeddings: int | None) -> None:
+    """See whether there is an embedding for all that a tokenizer may give.
+
+    Args:
+        tokenizer: of transformers
+        embeddings: how many the model has; None: not known
 
     Raises:
-        ValueError: it has not
+        ValueError: there is not
     """
-    rows = None
-    with suppress(NotImplementedError):  # by some models of transformers
-        rows = getattr(model.get_input_embeddings(), "num_embeddings", None)
     highest = max(tokenizer.get_vocab().values(), default=-1)
-    if rows is not None and highest >= rows:
-        raise ValueError(f"its tokenizer gives numbers up to {highest:,}, the model has {rows:,} embeddings")
+    if embeddings is not None and highest >= embeddings:
+        raise ValueError(
+            f"its tokenizer gives numbers up to {highest:,}, the model has {embeddings:,} embeddings; "
+            f"take the tokenizer that the model was trained with"
+        )
 
 
 def _not_loaded(model: Any, loaded: dict[str, Any]) -> list[str]:

@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
             pass
     lines = tqdm(input_lines(arguments.input), unit=" sentences", disable=None)
     translate = partial(translator.translate, beam=arguments.beam, all_weights=arguments.all_weights)
-    with output_file(arguments.output) as output:
+    with output_file(arguments.output) as output, translator.one_text():
         for translations in _in_turn(translate, lines, at_once, name):
             for translation in translations:
                 print(line_of(translation, arguments.show_attention_words), file=output)

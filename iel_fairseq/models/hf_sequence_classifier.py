@@ -7,7 +7,7 @@ from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor, nn
 
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.classification.pretrained import Pretrained, check_vocabulary, longest_input
+from iel_fairseq.classification.pretrained import Pretrained, check_vocabulary, embeddings_of, longest_input
 from iel_fairseq.errors import IELError
 
 
@@ -30,7 +30,7 @@ class HFSequenceClassifier(BaseFairseqModel):
             ValueError: the tokenizer is of a larger model
         """
         super().__init__()
-        check_vocabulary(hf, tokenizer)
+        check_vocabulary(tokenizer, embeddings_of(hf))
         self.hf = hf
         self.tokenizer = tokenizer
         self.pretrained = pretrained
@@ -47,7 +47,7 @@ class HFSequenceClassifier(BaseFairseqModel):
             raise IELError("--arch hf_sequence_classifier: its task is importance_enhanced_classification")
         pretrained: Pretrained = task.pretrained
         origin = str(task.initial_weights or task.cfg.finetune_from_model or "the checkpoint")
-        with in_one_line(origin, "no classifier can be made of its configuration"):
+        with in_one_line(origin, "no classifier can be made of its configuration and tokenizer"):
             return cls(pretrained.build_model(task.initial_weights), task.tokenizer, pretrained)
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:

@@ -78,8 +78,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         check_data_folder(first_folder(cfg.data), (cfg.source_lang, cfg.target_lang))
         task = super().setup_task(cfg, **kwargs)
         task._options_of_checkpoint = kwargs.get("from_checkpoint", False)
-        if not task._options_of_checkpoint:
-            task._bootstrapping = Bootstrapping.planned(cfg)
+        if cfg.bootstrap_rounds != 1 and not task._options_of_checkpoint:
+            task._bootstrapping = Bootstrapping(cfg)
         return task
 
     @classmethod
@@ -224,10 +224,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         Raises:
             IELError: missing or empty split, or any problem of the extractor
         """
-        if task_cfg is None and not self._decoding:
-            check_start(self.cfg)
-            if self._bootstrapping is not None:
-                self._bootstrapping.check_options()
+        self.tell_of_cut()  # of the set before
         earlier, another_round = self.datasets.get(split), False
         training = split == self.cfg.train_subset
         if training and task_cfg is None and self._bootstrapping is not None:
@@ -238,6 +235,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         folder = self._load_plain(split, epoch, combine, **kwargs)
         if task_cfg is not None or self._decoding:
             return
+        if not training:
+            self.check_sizes(self.datasets[split])
         extractor = self.extractor()
         if extractor is None:
             self._resume()
@@ -246,8 +245,6 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             return
         if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
             raise IELError("--fp16: training in half precision wants a GPU; leave it out, or take --bf16")
-        if not training:
-            self.check_sizes(self.datasets[split])
         others_read_by = self.enhancement.extractor_sha256
         self._start_enhanced_training(extractor)
         if self._reads_itself and not training:
@@ -364,8 +361,11 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         """Build a plain fairseq model; with attention positions on, one that takes ``src_positions`` as well.
 
         Raises:
-            IELError: the model cannot take attention words or their positions
+            IELError: the model cannot take attention words or their positions; options that no training may have
         """
+        if not from_checkpoint:  # a training begins
+            check_start(self.cfg)
+            Bootstrapping.check_options(self.cfg)
         model = super().build_model(cfg, from_checkpoint)
         positions_on = self.enhancement.attn_positions if self._decoding else self.cfg.attn_positions
         if self._extractor_path() is None and not (self._decoding and self._reads_itself):

@@ -188,7 +188,6 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             IELError: any problem of the extractor; the training that goes on in the save directory began differently
         """
         assert self.enhancement is not None
-        check_start(self.cfg)
         if self.cfg.importance is not None:
             extractor = self.extractor()
             self._remember(
@@ -304,8 +303,10 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         """Build the classifier.
 
         Raises:
-            IELError: ``--arch`` is another model, or transformers cannot load it
+            IELError: ``--arch`` is another model, or transformers cannot load it; options that no training may have
         """
+        if not from_checkpoint:  # a training begins
+            check_start(self.cfg)
         if cfg._name != "hf_sequence_classifier":
             raise IELError(f"--arch {cfg._name}: this task's model is hf_sequence_classifier")
         self._model = super().build_model(cfg, from_checkpoint)

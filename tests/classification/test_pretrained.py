@@ -15,7 +15,7 @@ from iel_fairseq.classification.config import ImportanceEnhancedClassificationCo
 from iel_fairseq.classification.dataset import ClassificationDataset
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, Example
-from iel_fairseq.classification.pretrained import Pretrained, longest_input
+from iel_fairseq.classification.pretrained import Pretrained, embeddings_of, longest_input
 from iel_fairseq.errors import IELError
 from iel_fairseq.tasks.importance_enhanced_classification import ImportanceEnhancedClassificationTask
 
@@ -193,13 +193,27 @@ def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path):
     tokenizer = AutoTokenizer.from_pretrained(folder)
     tokenizer.add_tokens(["quite", "new"])
     tokenizer.save_pretrained(folder)
-    with pytest.raises(IELError, match=rf"{folder}: its tokenizer has \d+ entries, its configuration \d+ embeddings;"):
+    with pytest.raises(IELError, match=rf"{folder}: its tokenizer gives numbers up to \d+, the model has \d+ emb"):
         Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
     tokenizer = AutoTokenizer.from_pretrained(make_folder(tmp_path / "bert"))
     tokenizer.pad_token = None
     tokenizer.save_pretrained(folder)
     with pytest.raises(IELError, match=f"{folder}: its tokenizer has no padding token"):
         Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
+
+
+def test_the_embeddings_of_a_model_are_counted():
+    """I-BERT's are of a kind of their own; CANINE has no vocabulary."""
+    from transformers import AutoModelForSequenceClassification as Auto
+    from transformers import BertConfig, CanineConfig, IBertConfig
+
+    sizes = {"hidden_size": 4, "num_hidden_layers": 1, "num_attention_heads": 1, "intermediate_size": 4}
+    for config, count in (
+        (BertConfig(vocab_size=50, **sizes), 50),
+        (IBertConfig(vocab_size=50, **sizes), 50),
+        (CanineConfig(**sizes), None),
+    ):
+        assert embeddings_of(Auto.from_config(config)) == count
 
 
 def test_what_a_reading_asks_for_must_be_what_the_checkpoint_knows():

@@ -217,7 +217,7 @@ def test_a_word_without_an_embedding_is_found_before_a_text_has_it(classifier, t
         classifier,
         replace(pretrained, tokenizer={**pretrained.tokenizer, "tokenizer.json": json.dumps(described)}),
     )
-    message = r"its tokenizer gives numbers up to 1,000,000, the model has \d+ embeddings"
+    message = r"its tokenizer gives numbers up to 1,000,000, the model has \d+ embeddings; take the tokenizer"
     with pytest.raises(IELError, match=rf"^{path}: no classifier can be made .*{message}"):
         load_classifier(str(path), CPU)
 

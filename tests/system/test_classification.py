@@ -7,6 +7,7 @@ import os
 import random
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,13 @@ def test_own_texts_are_predicted_as_those_of_a_split_and_nothing_is_kept(
     (data / "own.jsonl").unlink()
     monkeypatch.setattr("sys.stdin", standard_input(b"the cat\n"))
     iel(["predict", "-", *options])
+    os.mkfifo(tmp_path / "pipe")
+    writer = threading.Thread(target=(tmp_path / "pipe").write_text, args=("the cat\n",))
+    writer.start()
+    assert capsys.readouterr().out == "index\tprediction\n0\t0\n"
+    iel(["predict", "pipe", *options])
+    writer.join()
+    (tmp_path / "pipe").unlink()
     assert capsys.readouterr().out == "index\tprediction\n0\t0\n"
     assert {path: set(path.iterdir()) for path in before} == before
     iel(["predict", str(data), *options, "--scores", str(tmp_path / "test.jsonl")])
@@ -234,6 +242,13 @@ def test_an_extractor_of_enhanced_texts_is_refused(data, finetuned, tmp_path):
     words = (*CLASSIFY, *TRAIN, "--finetune-from-model", finetuned[0], "--importance", "attention", "--max-epoch", 1)
     log = run("fairseq-train", data, *words, "--save-dir", tmp_path, fails=True)
     assert f"error: {finetuned[0]}: reads texts with a word at their end, found by " in log.splitlines()[-1]
+
+
+def test_a_training_is_fine_tuned_from_a_checkpoint_or_goes_on_from_one(data, baseline, tmp_path):
+    words = (*CLASSIFY, *TRAIN, "--finetune-from-model", baseline, "--reset-optimizer", "--max-epoch", 1)
+    log = run("fairseq-train", data, *words, "--save-dir", tmp_path, fails=True)
+    assert "error: --reset-optimizer: fairseq does not take it with --finetune-from-model" in log.splitlines()[-1]
+    assert "Traceback" not in log
 
 
 def test_explanations_are_json_lines_of_a_split_or_of_texts(data, baseline, tmp_path, capsys, monkeypatch):

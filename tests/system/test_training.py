@@ -109,6 +109,11 @@ def test_a_training_that_goes_on_from_another_file_has_the_input_that_it_began_w
     [
         (("--restore-file", "other.pt"), "--restore-file other.pt: a training goes on from it, or begins with --finet"),
         (
+            ("--restore-file", "other.pt", "--disable-validation"),
+            "--restore-file other.pt: a training goes on from it, or begins with --finetune-from-model; leave one",
+        ),
+        (("--bootstrap-epochs", 2), "--bootstrap-epochs: it does nothing without --bootstrap-rounds"),
+        (
             ("--reset-optimizer",),
             "--reset-optimizer: fairseq does not take it with --finetune-from-model; leave one of them",
         ),

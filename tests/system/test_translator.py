@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import threading
+from contextlib import nullcontext
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -102,25 +104,53 @@ def test_all_weights_are_kept_when_asked_for(translator):
     assert [int(row[:3].argmax()) + 1 for row in attention] == one.positions
 
 
-def test_options_that_no_training_may_have_any_more_do_not_matter_to_a_trained_model(checkpoint, tmp_path, found):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bootstrap_rounds": 2, "no_save_optimizer_state": True, "restore_file": "other.pt"},
+        {"bootstrap_epochs": 2, "reset_optimizer": True},
+    ],
+)
+def test_options_that_no_training_may_have_any_more_do_not_matter_to_a_trained_model(
+    checkpoint, tmp_path, found, options
+):
     state = torch.load(checkpoint)
-    state["cfg"]["task"].update(bootstrap_rounds=2, no_save_optimizer_state=True, restore_file="other.pt")
+    state["cfg"]["task"].update(options)
     torch.save(state, tmp_path / "model.pt")
     translator = AttnEnhancedTranslator.from_pretrained(f"{tmp_path}/model.pt", cpu=True)
     assert [one.translation for one in translator.translate(SENTENCES[:5])] == [one.translation for one in found[:5]]
 
 
-def test_what_is_cut_is_counted_in_each_call(trained, tmp_path, caplog):
+@pytest.fixture
+def short(trained, tmp_path) -> Path:
+    """A model that reads four tokens, so that a source of two words keeps one attention word."""
     state = torch.load(trained("transformer", "words")[0])
     state["cfg"]["task"]["max_source_positions"] = 4
     torch.save(state, tmp_path / "short.pt")
-    translator = AttnEnhancedTranslator.from_pretrained(str(tmp_path / "short.pt"), cpu=True)
-    counts = []
-    for _ in range(2):
+    return tmp_path / "short.pt"
+
+
+def test_what_is_cut_is_counted_in_each_call(short, caplog, monkeypatch):
+    translator = AttnEnhancedTranslator.from_pretrained(short, cpu=True)
+    for fails in (False, True, False):
         caplog.clear()
-        [one] = translator.translate(["v1 n2"])
-        counts.append(f"{len(one.reading.hypothesis) - 1} attention words of 1 sentences were cut to fit 4 tokens")
-        assert [record.getMessage() for record in caplog.records if "were cut" in record.getMessage()] == counts[-1:]
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError) if fails else nullcontext():
+            if fails:
+                patch.setattr(translator, "_readings", Mock(side_effect=RuntimeError))
+            [one] = translator.translate(["v1 n2"])
+        count = len(one.reading.hypothesis) - 1
+        counted = f"{count} attention words of 1 sentences were cut to fit 4 tokens"
+        assert [record.getMessage() for record in caplog.records if "were cut" in record.getMessage()] == [counted]
+
+
+def test_what_is_cut_of_a_text_is_counted_at_its_end(short, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("iel_fairseq.cli.translate.AT_ONCE", 2)
+    (tmp_path / "text").write_text("v1 n2\n" * 5)
+    main(["translate", f"{tmp_path}/text", "--path", str(short), "--cpu", "--output", f"{tmp_path}/out"])
+    messages = [line for line in capsys.readouterr().err.splitlines() if "attention words" in line]
+    assert len(messages) == 2
+    assert "| attention words are cut to fit 4 tokens" in messages[0]
+    assert messages[1].endswith(" attention words of 5 sentences were cut to fit 4 tokens")
 
 
 @pytest.mark.parametrize("arch", ["transformer"], indirect=True)

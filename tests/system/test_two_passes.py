@@ -160,6 +160,18 @@ def test_eval_bleu_and_validate_run_two_passes(data, trained, tmp_path):
     assert f"| loss {loss} |" in validated
 
 
+def test_what_is_cut_is_counted_for_each_set(data, trained, tmp_path):
+    """In the validations of a training, which has a first pass where the model reads itself, and after it."""
+    given = ("--finetune-from-model", trained("transformer", "baseline")[0], "--attn-model", "self")
+    sets = ("--valid-subset", "valid,test", "--max-source-positions", 10)
+    log = train(data, tmp_path, *IEL, *MODELS["transformer"], *given, *sets, "--max-epoch", 2)
+    counted = re.compile(r"([\d,]+) attention words of ([\d,]+) sentences were cut to fit 10 tokens")
+    assert len(counted.findall(log)) == 4
+    options = ("--path", tmp_path / "checkpoint_last.pt", "--cpu", "--max-tokens", 1000)
+    validated = run("fairseq-validate", data, *IEL, *options, *sets)
+    assert counted.findall(validated) == counted.findall(log)[2:]
+
+
 def test_one_model_serves_both_passes(data, trained, arch):
     """``--attn-model self``: as if its own file were named as the extractor, for any fine-tuned checkpoint."""
     checkpoint, _ = trained(arch, "positions")
