@@ -150,7 +150,7 @@ class AttnEnhancedTranslator:
 
     def one_text(self) -> AbstractContextManager[None]:
         """All that is translated within it is parts of one text: attention words that are cut are counted together."""
-        return self._task.one_text()
+        return self._task.cut_words.one_text()
 
     @torch.no_grad()
     def translate(
@@ -170,7 +170,7 @@ class AttnEnhancedTranslator:
         sentences = listed(sentences)
         generator = self._generator(self._model, beam)
         found = [AttnEnhancedTranslation(sentence, "", 0.0, "", Reading([], [], [])) for sentence in sentences]
-        with self._task.one_text():
+        with self._task.cut_words.one_text():
             for indices, sample in self._batches(sentences):
                 enhanced, first = self._task.first_pass(sample, self._model)
                 hypotheses = self._task.inference_step(generator, [self._model], enhanced)

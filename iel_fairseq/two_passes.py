@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,7 +39,7 @@ class FirstPass:
     enhanced: EnhancedSource
 
 
-class _Cut:
+class CutWords:
     """Attention words that did not fit: said at once of the first, and at the end of a set how many there were."""
 
     def __init__(self) -> None:
@@ -70,7 +70,7 @@ class _Cut:
 
     @contextmanager
     def one_text(self) -> Iterator[None]:
-        """What is decoded inside is one set, also where it is a part of a larger one."""
+        """Within it all that is decoded is one set, unless this is within another one and so a part of that."""
         part, self._in_text = self._in_text, True
         try:
             yield
@@ -88,6 +88,7 @@ class TwoPassTranslationTask(TranslationTask):
     Attributes:
         enhancement: how x becomes x'
         limit: longest x', with ``</s>``, that the model can read
+        cut_words: attention words that did not fit into it
     """
 
     cfg: AttnEnhancedTranslationConfig
@@ -97,8 +98,8 @@ class TwoPassTranslationTask(TranslationTask):
 
     def __init__(self, cfg: AttnEnhancedTranslationConfig, src_dict, tgt_dict):
         super().__init__(cfg, src_dict, tgt_dict)
-        self._cut = _Cut()
-        weakref.finalize(self, self._cut.tell)  # when the process ends, or nobody decodes any more
+        self.cut_words = CutWords()
+        weakref.finalize(self, self.cut_words.tell)  # when the process ends, or nobody decodes any more
 
     def reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
         """The model of the first pass, on the device and in the precision of the *second*; None: there is none."""
@@ -168,17 +169,9 @@ class TwoPassTranslationTask(TranslationTask):
             attn_positions=self.enhancement.attn_positions,
             pad_to_multiple=self.cfg.required_seq_len_multiple,
         )
-        self._cut.add(enhanced.cut, self.limit)
+        self.cut_words.add(enhanced.cut, self.limit)
         self._tell_of_long(src_tokens.size(1), first.encoder.max_positions())
         return enhanced_sample, FirstPass(words, enhanced)
-
-    def tell_of_cut(self) -> None:
-        """Say how many attention words of the sentences so far did not fit: a set has ended."""
-        self._cut.tell()
-
-    def one_text(self) -> AbstractContextManager[None]:
-        """Within it all that is decoded is one set, whose end is its own: then that is said."""
-        return self._cut.one_text()
 
     def _tell_of_long(self, columns: int, readable: int) -> None:
         """Say once that the extractor cannot read long sources at all."""

@@ -84,7 +84,7 @@ def test_an_error_ends_threads_that_give_nothing_as_well():
 
     def items():
         yield from range(4)
-        while not over.wait(0.001):  # for ever, unless nobody takes any
+        while not over.wait(0.001):  # without end, unless nobody stops the threads
             yield 4
 
     def work(items):

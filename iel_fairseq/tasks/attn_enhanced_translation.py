@@ -224,7 +224,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         Raises:
             IELError: missing or empty split, or any problem of the extractor
         """
-        self.tell_of_cut()  # of the set before
+        self.cut_words.tell()  # of the set before
         earlier, another_round = self.datasets.get(split), False
         training = split == self.cfg.train_subset
         if training and task_cfg is None and self._bootstrapping is not None:
@@ -323,7 +323,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
 
     def post_validate(self, model, stats, agg):
         """Called by fairseq with the results on each validation set; the first set's choose the best checkpoint."""
-        self.tell_of_cut()
+        self.cut_words.tell()
         if self._bootstrapping is not None and self._validated is not None:
             self._bootstrapping.note_validation(self._validated, stats)
         self._validated = None

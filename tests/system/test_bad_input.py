@@ -245,7 +245,8 @@ def test_empty_unknown_and_long_lines(data, trained, tmp_path, arch):
     read = [json.loads(line) for line in (tmp_path / "read.jsonl").read_text().splitlines()][3]
     cut = len(long.split()) + len(read["positions"]) + 1 - 25
     counted = f"{cut} attention words of 1 sentences were cut to fit 25 tokens"
-    assert output.count("attention words of") == output.count(counted) == 1
+    assert output.count("attention words of") == 1
+    assert counted in output.splitlines()[-1]
     assert sorted(lines(output, "H")) == [0, 1, 2, 3, 4]
     message = error(generate(odd, checkpoint, *IEL, "--max-source-positions", 10, fails=True))
     assert "Size of sample #3 is invalid" in message
