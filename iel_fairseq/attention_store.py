@@ -44,13 +44,20 @@ class AttentionStore(Store):
 
 def source_fingerprint(dataset: LanguagePairDataset) -> str:
     """SHA-256 over the source tokens of *dataset*, and where its sentences end, in hexadecimal."""
-    sizes = dataset.src_sizes
-    if isinstance(dataset.src, AppendTokenDataset):  # of --truncate-source, by which what is not cut counts one more
-        sizes = [len(dataset.src[index]) for index in range(len(dataset))]
-    digest = hashlib.sha256(np.asarray(sizes).astype("<i4").tobytes())
+    digest = hashlib.sha256(source_lengths(dataset).astype("<i4").tobytes())
     for tokens in _all_tokens(dataset.src, len(dataset)):
         digest.update(tokens.astype("<i4").tobytes())
     return digest.hexdigest()
+
+
+def source_lengths(dataset: LanguagePairDataset) -> np.ndarray:
+    """Tokens of each source, ``</s>`` among them, int64 ``(sentences,)``.
+
+    With ``--truncate-source`` fairseq counts one more of those that it does not cut.
+    """
+    if isinstance(dataset.src, AppendTokenDataset):
+        return np.array([len(dataset.src[index]) for index in range(len(dataset))], dtype=np.int64)
+    return np.asarray(dataset.src_sizes, dtype=np.int64)
 
 
 def _all_tokens(sentences: Dataset, count: int) -> Iterator[np.ndarray]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
@@ -15,7 +16,9 @@ from torch import Tensor
 from iel_fairseq.decoding_steps import DecodingSteps, decoding_steps, reading_attention
 from iel_fairseq.dense import PackedWeights
 from iel_fairseq.errors import IELError
-from iel_fairseq.padding import right_padded
+from iel_fairseq.padding import longest, right_padded
+
+Key = TypeVar("Key")
 
 MAX_LEN_A, MAX_LEN_B = 1.2, 10
 """An extractor generates at most A x I + B tokens, fairseq's customary bound for translation. Computed for each
@@ -32,14 +35,14 @@ class NotFiniteError(IELError):
     """The extractor's numbers for a sentence are NaN or infinite.
 
     Attributes:
-        batch: number of the batch, from 0
+        batch: what the batch was given as, see :func:`extract_from_batches`; None: it is the only one
         row: of the sentence in its batch, from 0
     """
 
-    def __init__(self, batch: int, row: int, sentence: str | None = None):
+    def __init__(self, batch: Any, row: int, sentence: str | None = None):
         """
         Args:
-            batch: number of the batch
+            batch: which one
             row: of the sentence in its batch
             sentence: which extractor's and which one it is, in words; default: its row
         """
@@ -78,9 +81,9 @@ class AttentionWords:
     ) -> AttentionWords:
         """Cut all, ``(B, at least J, ...)``, to the longest hypothesis."""
         lengths = positions.gt(0).sum(dim=1)
-        longest = int(lengths.max()) if len(lengths) else 0
-        attention = None if attention is None else attention[:, :longest]
-        return cls(hypotheses[:, :longest], positions[:, :longest], scores[:, :longest], lengths, attention)
+        steps = longest(lengths)
+        attention = None if attention is None else attention[:, :steps]
+        return cls(hypotheses[:, :steps], positions[:, :steps], scores[:, :steps], lengths, attention)
 
 
 def extract_attention_words(
@@ -115,7 +118,7 @@ def extract_attention_words(
         NotFiniteError: its numbers for a sentence are not finite
     """
     found = extract_from_batches(
-        model, [src_tokens], layer=layer, heads=heads, max_len_a=max_len_a, max_len_b=max_len_b
+        model, [(None, src_tokens)], layer=layer, heads=heads, max_len_a=max_len_a, max_len_b=max_len_b
     )
     [(_, words)] = found
     return words
@@ -124,7 +127,7 @@ def extract_attention_words(
 @torch.no_grad()
 def extract_from_batches(
     model: FairseqEncoderDecoderModel,
-    batches: Iterable[Tensor],
+    batches: Iterable[tuple[Key, Tensor]],
     *,
     at_once: int = 1,
     packed: PackedWeights | None = None,
@@ -132,7 +135,7 @@ def extract_from_batches(
     heads: Sequence[int] | None = None,
     max_len_a: float = MAX_LEN_A,
     max_len_b: int = MAX_LEN_B,
-) -> Iterator[tuple[int, AttentionWords]]:
+) -> Iterator[tuple[Key, AttentionWords]]:
     """Algorithm 1 for batch after batch; what each finds is as in :func:`extract_attention_words`.
 
     A few sentences of a batch generate for long after the others have ended, and small matrices are slow. So the next
@@ -140,7 +143,7 @@ def extract_from_batches(
 
     Args:
         model: as :func:`extract_attention_words` has it
-        batches: likewise, one after the other
+        batches: one after the other: what tells it from the others, and its *src_tokens*, likewise
         at_once: 1: a batch begins when the one before has ended
         packed: the model's large weights, laid out for this CPU, which pays when many batches follow
         layer: as :func:`extract_attention_words` has it
@@ -149,27 +152,27 @@ def extract_from_batches(
         max_len_b: likewise
 
     Yields:
-        the number of a batch, from 0, and what was found for it; batches in the order in which they end
+        which batch it is, and what was found for it; batches in the order in which they end
 
     Raises:
         as :func:`extract_attention_words`
     """
     if model.training:
         raise ValueError(NOT_IN_EVAL_MODE)
-    waiting = enumerate(batches)
-    running: list[tuple[int, _Generation]] = []
+    waiting = iter(batches)
+    running: list[tuple[Key, _Generation]] = []
     with decoding_steps(model, layer, heads, packed) as decoding:
         while True:
             while sum(generation.size for _, generation in running) < at_once:
                 following = next(waiting, None)
                 if following is None:
                     break
-                number, src_tokens = following
-                generation = _Generation(model, decoding, number, src_tokens, max_len_a, max_len_b)
+                key, src_tokens = following
+                generation = _Generation(model, decoding, key, src_tokens, max_len_a, max_len_b)
                 if generation.going_on:
-                    running.append((number, generation))
+                    running.append((key, generation))
                 else:
-                    yield number, generation.found()
+                    yield key, generation.found()
             if not running:
                 return
             cohorts = [generation.cohort for _, generation in running]
@@ -177,10 +180,10 @@ def extract_from_batches(
             newest_of = tokens.split([len(cohort) for cohort in cohorts])
             for (_, generation), newest, weights in zip(running, newest_of, attention, strict=True):
                 generation.take(newest, weights)
-            for number, generation in running:
+            for key, generation in running:
                 if not generation.going_on:
-                    yield number, generation.found()
-            running = [(number, generation) for number, generation in running if generation.going_on]
+                    yield key, generation.found()
+            running = [(key, generation) for key, generation in running if generation.going_on]
 
 
 class _Generation:
@@ -190,12 +193,12 @@ class _Generation:
         self,
         model: FairseqEncoderDecoderModel,
         decoding: DecodingSteps,
-        number: int,
+        key: Any,
         src_tokens: Tensor,
         max_len_a: float,
         max_len_b: int,
     ):
-        self._number = number
+        self._key = key
         self._pad, self._eos = model.decoder.dictionary.pad(), model.decoder.dictionary.eos()
         # On the right, where padding leaves columns and positions in step. (fairseq's LSTM moves it there itself, and
         # returns attention over the moved columns.)
@@ -203,7 +206,7 @@ class _Generation:
         is_word = src_tokens.ne(self._pad) & src_tokens.ne(self._eos)
         self._limits = (max_len_a * (src_lengths - 1) + max_len_b).long().clamp(max=model.max_decoder_positions() - 1)
         # Filled a step at a time; what lies behind the end of a sentence is cleared at the end.
-        self._steps = int(self._limits.max()) if len(self._limits) else 0
+        self._steps = longest(self._limits)
         shape = (self._steps, len(src_tokens))
         self._hypotheses = src_tokens.new_full(shape, self._eos)
         self._columns = src_tokens.new_zeros(shape)
@@ -214,7 +217,8 @@ class _Generation:
         # Of the sentences that still generate:
         self._rows = _readable(model, src_lengths, is_word & self._limits.gt(0).unsqueeze(1))
         if len(self._rows) < len(src_tokens):
-            columns = _longest(src_lengths[self._rows])
+            # Without columns that only others needed, which fairseq's LSTM cannot have.
+            columns = longest(src_lengths[self._rows])
             src_tokens, is_word = src_tokens[:, :columns], is_word[:, :columns]
         self._no_word, self._ends = ~is_word[self._rows], self._limits[self._rows]
         self._going_on = self._ends.gt(0)
@@ -263,7 +267,7 @@ class _Generation:
         ends_so_far = ends.cumsum(dim=0)
         ended = ends_so_far.gt(0) | time.ge(self._limits)
         counts = ~ended | (ends & ends_so_far.eq(1) & time.lt(self._limits))  # the step that ends a sentence, too
-        _check_finite(self._number, self._scores.masked_fill(~counts, 0).t())
+        _check_finite(self._key, self._scores.masked_fill(~counts, 0).t())
         return AttentionWords.of(
             self._hypotheses.masked_fill(ended, self._pad).t(),
             (self._columns + 1).masked_fill(ended, 0).t(),
@@ -308,14 +312,14 @@ def read_attention_words(
     fits = lengths.le(model.max_decoder_positions()).unsqueeze(1)
     rows = _readable(model, src_lengths, is_word & fits)
     if rows.numel() and hypotheses.size(1):
-        columns = _longest(src_lengths[rows])
+        columns = longest(src_lengths[rows])
         encoder_out = model.encoder(src_tokens[rows, :columns], src_lengths=src_lengths[rows])
         prefixes = torch.cat([hypotheses.new_full((len(rows), 1), eos), hypotheses[rows, :-1]], dim=1)
         with reading_attention(model.decoder, layer, heads) as (options, read_attention):
             attention = read_attention(model.decoder(prefixes, encoder_out=encoder_out, **options))
         score, column = attention.masked_fill(~is_word[rows, :columns].unsqueeze(1), -1.0).max(dim=2)
         positions[rows], scores[rows], weights[rows, :, :columns] = column + 1, score.float(), attention.float()
-        _check_finite(0, scores.masked_fill(hypotheses.eq(pad), 0))
+        _check_finite(None, scores.masked_fill(hypotheses.eq(pad), 0))
     nothing = hypotheses.eq(pad) | positions.eq(0)
     return AttentionWords.of(
         hypotheses.masked_fill(nothing, pad),
@@ -337,10 +341,10 @@ def check_extractor(model: object, layer: int | None = None, heads: Sequence[int
         pass
 
 
-def _check_finite(number: int, scores: Tensor) -> None:
+def _check_finite(key: Any, scores: Tensor) -> None:
     """
     Args:
-        number: of the batch
+        key: of the batch
         scores: ``(B, J)``, of the words that are kept, and of the step that ends a sentence
 
     Raises:
@@ -348,17 +352,12 @@ def _check_finite(number: int, scores: Tensor) -> None:
     """
     finite = scores.isfinite().all(dim=1)
     if not finite.all():
-        raise NotFiniteError(number, int(finite.int().argmin()))
+        raise NotFiniteError(key, int(finite.int().argmin()))
 
 
 def _readable(model: FairseqEncoderDecoderModel, src_lengths: Tensor, is_word: Tensor) -> Tensor:
     """The sentences that have words, and not more than *model* can read: int64, indices."""
     return (is_word.any(dim=1) & src_lengths.le(model.encoder.max_positions())).nonzero().squeeze(1)
-
-
-def _longest(src_lengths: Tensor) -> int:
-    """Columns of some sentences alone, without those that only others needed, which fairseq's LSTM cannot have."""
-    return int(src_lengths.max()) if len(src_lengths) else 0
 
 
 def _closed_up(going_on: Tensor, count: int) -> Tensor:

@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 import torch.distributed
 from fairseq import checkpoint_utils
 from fairseq.data.iterators import EpochBatchIterating
+from fairseq.distributed.utils import get_global_rank
 from fairseq.file_io import PathManager
 
 from iel_fairseq.bootstrapping_record import Record, Round
@@ -247,7 +248,7 @@ class Bootstrapping:
         return f"round {number} of {self._cfg.bootstrap_rounds}: {score}; extractor {ended.extractor}{changed}"
 
     def _note(self, number: int, noted: Callable[[Round], Round]) -> None:
-        if _keeps_the_record():
+        if get_global_rank() == 0:
             self._write([noted(each) if each.number == number else each for each in self.record.rounds])
 
     def _write(self, rounds: list[Round]) -> None:
@@ -358,17 +359,12 @@ class NoMoreEpochs(EpochBatchIterating):
         pass
 
 
-def _keeps_the_record() -> bool:
-    """One of all ranks does."""
-    return not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
-
-
 def _as_the_first_rank_decides(decide: Callable[[], Decision]) -> Decision:
     """What *decide* returns, or raises as :class:`IELError`, on the first rank: the same on all ranks."""
     if not torch.distributed.is_initialized():
         return decide()
     told: list[Any] = [None]
-    if _keeps_the_record():
+    if get_global_rank() == 0:
         try:
             told = [decide()]
         except IELError as error:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from fairseq.data import LanguagePairDataset, data_utils
 
-from iel_fairseq.attention_store import AttentionPositions
+from iel_fairseq.attention_store import AttentionPositions, source_lengths
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.complete_batches import CompleteBatches
 from iel_fairseq.enhanced_source import enhance_batch, enhanced_length
@@ -70,9 +70,7 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
             dropout: leaves some sentences without any; their size is still that with them
         """
         words = np.asarray(attention_positions.sizes, dtype=np.int64)
-        plain_sizes = np.asarray(plain.src_sizes, dtype=np.int64)
-        sizes = enhanced_length(plain_sizes, words, limit)
-        super().__init__(plain, sizes)
+        super().__init__(plain, enhanced_length(np.asarray(plain.src_sizes, dtype=np.int64), words, limit))
         self.attention_positions = attention_positions
         self.attn_positions = attn_positions
         self.limit = limit
@@ -80,7 +78,8 @@ class AttnEnhancedDataset(CompleteLanguagePairDataset):
         self.dropout = dropout
         # Shared: processes that load batches live as long as the training, and must learn that an epoch begins.
         self._epoch = torch.ones((), dtype=torch.int64).share_memory_()
-        self.cut = words - (sizes - plain_sizes)
+        lengths = source_lengths(plain)
+        self.cut = words - (enhanced_length(lengths, words, limit) - lengths)
         """Attention words that do not fit, int64 ``(sentences,)``."""
 
     @property

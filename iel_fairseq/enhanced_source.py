@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from iel_fairseq.padding import right_padded
+from iel_fairseq.padding import longest, right_padded
 
 Lengths = TypeVar("Lengths", Tensor, np.ndarray)
 
@@ -70,7 +70,7 @@ def enhance_source(
     words = attention_positions.gt(0).sum(dim=1)
     new_length = enhanced_length(length, words, limit)
 
-    columns = int(new_length.max()) if len(new_length) else 0
+    columns = longest(new_length)
     columns += -columns % pad_to_multiple
     # The distance of each column from the first token of its sentence; outside 0..length for padding.
     offset = torch.arange(columns, device=src_tokens.device).unsqueeze(0).expand(len(front), -1)

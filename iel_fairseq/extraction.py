@@ -18,7 +18,7 @@ from fairseq.logging import progress_bar
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.sequence_generator import SequenceGenerator
 
-from iel_fairseq.attention_store import AttentionStore, store_request
+from iel_fairseq.attention_store import AttentionStore, source_lengths, store_request
 from iel_fairseq.attention_words import (
     MAX_LEN_A,
     MAX_LEN_B,
@@ -81,7 +81,7 @@ class DatasetExtraction:
 
     def __post_init__(self):
         limit = self.extractor.model.encoder.max_positions()
-        count = int((np.asarray(self.dataset.src_sizes) > limit).sum())
+        count = int((source_lengths(self.dataset) > limit).sum())
         if count:
             logger.warning(
                 f"{self.name}: {count} sources are longer than the extractor can read ({limit} tokens) "
@@ -166,41 +166,31 @@ class DatasetExtraction:
     def _read(
         self, model: FairseqEncoderDecoderModel, packed: PackedWeights, batches: Iterator[dict[str, Any]]
     ) -> Iterator[tuple[list[int], AttentionWords]]:
-        indices: list[list[int]] = []
-
-        def noted() -> Iterator[dict[str, Any]]:
-            for batch in batches:
-                indices.append(batch["id"].tolist())
-                yield batch
-
         given = self.beam > 1 or self.force_target or self.all_weights
-        read = self._read_given(model, noted()) if given else self._read_greedily(model, packed, noted())
         try:
-            for number, words in read:
-                yield indices[number], words
+            yield from self._read_given(model, batches) if given else self._read_greedily(model, packed, batches)
         except NotFiniteError as error:
-            sentence = indices[error.batch][error.row] + 1
-            where = f"{self.extractor.path}, sentence {sentence:,} of {self.name}"
+            where = f"{self.extractor.path}, sentence {error.batch[error.row] + 1:,} of {self.name}"
             raise NotFiniteError(error.batch, error.row, where) from error
 
     def _read_greedily(
         self, model: FairseqEncoderDecoderModel, packed: PackedWeights, batches: Iterator[dict[str, Any]]
-    ) -> Iterator[tuple[int, AttentionWords]]:
-        sources = (batch["net_input"]["src_tokens"] for batch in batches)
+    ) -> Iterator[tuple[list[int], AttentionWords]]:
+        sources = ((batch["id"].tolist(), batch["net_input"]["src_tokens"]) for batch in batches)
         at_once = self._thread_tokens - self._batch_tokens + 1
         return extract_from_batches(model, sources, at_once=at_once, packed=packed, layer=self.layer, heads=self.heads)
 
     def _read_given(
         self, model: FairseqEncoderDecoderModel, batches: Iterator[dict[str, Any]]
-    ) -> Iterator[tuple[int, AttentionWords]]:
-        for number, batch in enumerate(batches):
-            src_tokens = batch["net_input"]["src_tokens"]
+    ) -> Iterator[tuple[list[int], AttentionWords]]:
+        for batch in batches:
+            indices, src_tokens = batch["id"].tolist(), batch["net_input"]["src_tokens"]
             try:
                 hypotheses = self._given_hypotheses(model, batch)
                 words = read_attention_words(model, src_tokens, hypotheses, layer=self.layer, heads=self.heads)
             except NotFiniteError as error:
-                raise NotFiniteError(number, error.row) from error
-            yield number, words
+                raise NotFiniteError(indices, error.row) from error
+            yield indices, words
 
     def _given_hypotheses(self, model: FairseqEncoderDecoderModel, batch: dict[str, Any]) -> torch.Tensor:
         """Hypotheses that are read when they are whole, without ``</s>``: int64 ``(B, J)``."""

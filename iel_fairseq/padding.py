@@ -17,6 +17,10 @@ def right_padded(tokens: Tensor, pad: int) -> tuple[Tensor, Tensor]:
     """
     is_token = tokens.ne(pad)
     lengths = is_token.sum(dim=1)
-    longest = int(lengths.max()) if len(lengths) else 0
     front = is_token.int().argsort(dim=1, descending=True, stable=True)
-    return tokens.gather(1, front)[:, :longest], lengths
+    return tokens.gather(1, front)[:, : longest(lengths)], lengths
+
+
+def longest(lengths: Tensor) -> int:
+    """The greatest of *lengths*, int64 ``(B)``; 0: there are none."""
+    return int(lengths.max()) if len(lengths) else 0

@@ -10,7 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch.distributed
 from fairseq.data import FairseqDataset
+from fairseq.distributed import utils as distributed_utils
+from fairseq.distributed.utils import get_global_rank
 from fairseq.models import BaseFairseqModel
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks.translation import TranslationTask
@@ -55,10 +58,19 @@ class CutWords:
         words = int(cut.sum())
         if words == 0:
             return
-        if not self._words:
+        if not self._words and get_global_rank() == 0:
             logger.warning(f"attention words are cut to fit {limit} tokens; how many is said at the end")
         self._words, self._sentences = self._words + words, self._sentences + int(cut.gt(0).sum())
         self._limit = limit
+
+    def tell_of_all_ranks(self) -> None:
+        """Say on the first rank how many there were on all of them together, and count anew on each."""
+        if torch.distributed.is_initialized():
+            counts = [self._words, self._sentences, self._limit]
+            words, sentences, limits = zip(*distributed_utils.all_gather_list(counts), strict=True)
+            first = get_global_rank() == 0
+            self._words, self._sentences, self._limit = first * sum(words), first * sum(sentences), max(limits)
+        self.tell()
 
     def tell(self) -> None:
         """Say how many there were, if any, and count anew."""
@@ -202,17 +214,23 @@ class TwoPassTranslationTask(TranslationTask):
         return super().valid_step(enhanced_sample, model, criterion)
 
 
-def check_generation(models: Sequence[BaseFairseqModel], args: Any) -> None:
+def check_generation(models: Sequence[BaseFairseqModel], args: Any, reads_itself: bool) -> None:
     """
     Args:
         models: that will decode
         args: fairseq's options of generation
+        reads_itself: one model serves both passes
 
     Raises:
         IELError: a way of decoding that two passes do not support
     """
     if getattr(args, "match_source_len", False):
         raise IELError("--match-source-len: not supported with attention words in the source")
+    if reads_itself and getattr(args, "retain_dropout", False):
+        raise IELError(
+            "--retain-dropout: a model that reads its own attention words would read others each time; "
+            "leave it out, or give --attn-model FILE"
+        )
     if getattr(args, "print_alignment", None):
         if getattr(args, "score_reference", False):
             raise IELError("--print-alignment with --score-reference: not supported with attention words")

@@ -125,7 +125,7 @@ def test_batches_that_begin_while_others_end_change_nothing(model, at_once):
     texts.insert(2, [[]])  # generates nothing
     sources = [batch(*some, left_pad=True) for some in texts]
     options = {"max_len_a": 1, "max_len_b": 4}
-    found = dict(extract_from_batches(model, iter(sources), at_once=at_once, **options))
+    found = dict(extract_from_batches(model, enumerate(sources), at_once=at_once, **options))
     assert sorted(found) == list(range(6))
     for number, source in enumerate(sources):
         expected = extract_attention_words(model, source, **options)
@@ -339,7 +339,7 @@ def test_each_of_many_ends_at_its_own_limit():
 def test_a_longer_batch_may_follow_a_shorter_one(make):
     model = make(seed=3)
     sources = [batch([4]), batch([5] * 9)]
-    found = dict(extract_from_batches(model, sources, max_len_a=1, max_len_b=4))
+    found = dict(extract_from_batches(model, enumerate(sources), max_len_a=1, max_len_b=4))
     for number, source in enumerate(sources):
         alone = extract_attention_words(model, source, max_len_a=1, max_len_b=4)
         assert torch.equal(found[number].positions, alone.positions)
@@ -359,7 +359,7 @@ def test_who_has_ended_may_be_asked_seldom(make, seed, look_every, monkeypatch):
 
     monkeypatch.setattr(_Generation, "__init__", asked_seldom)
     several = [source, batch(*sentences(7, seed=7)), source]
-    found = dict(extract_from_batches(model, several, at_once=10**6, max_len_a=1, max_len_b=5))
+    found = dict(extract_from_batches(model, enumerate(several), at_once=10**6, max_len_a=1, max_len_b=5))
     for words in (extract_attention_words(model, source, max_len_a=1, max_len_b=5), found[0], found[2]):
         assert torch.equal(words.hypotheses, expected.hypotheses)
         assert torch.equal(words.positions, expected.positions)

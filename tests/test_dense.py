@@ -59,7 +59,7 @@ def test_packed_weights_give_the_same_words(monkeypatch):
     products = []
     real = torch.ops.mkldnn._linear_pointwise
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda *given: [real(*given), products.append(1)][0])
-    found = dict(extract_from_batches(model, sources, packed=PackedWeights(), max_len_a=1, max_len_b=5))
+    found = dict(extract_from_batches(model, enumerate(sources), packed=PackedWeights(), max_len_a=1, max_len_b=5))
     assert len(products) > 100
     for number, words in enumerate(expected):
         assert torch.equal(found[number].hypotheses, words.hypotheses)

@@ -23,6 +23,7 @@ def test_the_longest_output_is_computed_from_x_for_this_batch_only():
     ("args", "models", "message"),
     [
         ({"match_source_len": True}, [], "--match-source-len"),
+        ({"retain_dropout": True}, [], "--retain-dropout: .* give --attn-model FILE"),
         ({"print_alignment": "hard", "score_reference": True}, [], "--print-alignment with --score-reference"),
         (
             {"print_alignment": "hard"},
@@ -32,6 +33,6 @@ def test_the_longest_output_is_computed_from_x_for_this_batch_only():
     ],
 )
 def test_decoding_that_is_not_supported_is_one_line(args, models, message):
-    check_generation([SimpleNamespace()], SimpleNamespace(print_alignment="hard"))
+    check_generation([SimpleNamespace()], SimpleNamespace(print_alignment="hard", retain_dropout=True), False)
     with pytest.raises(IELError, match=message):
-        check_generation(models, SimpleNamespace(**args))
+        check_generation(models, SimpleNamespace(**args), True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import os
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,6 @@ from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.cli.texts import DATA_HELP, are_own, own_texts, split_of, stores_of
 from iel_fairseq.device import chosen_device
-from iel_fairseq.errors import IELError
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +54,9 @@ def run(arguments: argparse.Namespace) -> None:
     """
     overrides: dict[str, Any] = {"data": arguments.data, "cpu": arguments.cpu}
     if arguments.importance_model is not None:
-        # In full, or the name that training was given, perhaps in another folder, would ask for nothing new.
-        overrides["importance_model"] = os.path.abspath(arguments.importance_model)
+        overrides["importance_model"] = arguments.importance_model
     state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
-    remembered = WordEnhancement.from_task_state(arguments.path, state["task_state"])
-    if remembered.importance is None and arguments.importance_model is not None:
-        raise IELError(f"--importance-model: {arguments.path} reads texts as they are; leave the option out")
+    WordEnhancement.from_task_state(arguments.path, state["task_state"])  # it is one of this task
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)
     texts, labels = _read(arguments, task.glue)
     split = split_of(arguments.data, arguments.gen_subset)

@@ -13,6 +13,7 @@ def apply() -> None:
     process.hide_broken_torchaudio()
     checkpoints.let_safe_loader_read_fairseq()
     checkpoints.explain_unreadable_checkpoints()
+    checkpoints.let_options_of_a_training_ask_for_no_extractor()
     checkpoints.explain_unusable_checkpoints()
     checkpoints.run_no_settings()
     checkpoints.write_checkpoints_whole()

@@ -84,6 +84,28 @@ def explain_unreadable_checkpoints() -> None:
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
 
 
+def let_options_of_a_training_ask_for_no_extractor() -> None:
+    """Leave out of a checkpoint's options, with which fairseq-validate and the hub decode, what extractor was given.
+
+    It made the words of the first round only, and may have been named in another folder. The checkpoint remembers what
+    made the words of its model. What is left in the options is what was asked for now.
+    """
+    from fairseq import checkpoint_utils
+
+    load = checkpoint_utils.load_checkpoint_to_cpu
+
+    @functools.wraps(load)
+    def load_checkpoint_to_cpu(path, arg_overrides=None, *args, **kwargs):
+        state = load(path, arg_overrides, *args, **kwargs)
+        options = state["cfg"].get("task") or {}
+        for option in ("attn_model", "importance_model"):
+            if option in options and option not in (arg_overrides or {}):
+                options[option] = None
+        return state
+
+    checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
 def explain_unusable_checkpoints() -> None:
     """Turn a checkpoint whose parts do not fit each other, or the training, into one line.
 

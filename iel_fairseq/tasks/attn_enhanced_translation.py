@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from fairseq import utils
 from fairseq.dataclass.configs import FairseqConfig
+from fairseq.distributed.utils import get_global_rank
 from fairseq.logging import metrics
 from fairseq.models import BaseFairseqModel
 from fairseq.models.lstm import LSTMEncoder
@@ -53,7 +54,6 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         self.limit = cfg.max_source_positions
         """Longest enhanced source, with ``</s>``, that the model can read."""
         self._decoding = False  # from a checkpoint, as opposed to training
-        self._options_of_checkpoint = False  # and not of a command
         self._extractor: Extractor | None = None
         self._bootstrapping: Bootstrapping | None = None
         self._round_of_extractor = 0  # the first one's
@@ -77,8 +77,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         AttnDropout(cfg.attn_dropout)
         check_data_folder(first_folder(cfg.data), (cfg.source_lang, cfg.target_lang))
         task = super().setup_task(cfg, **kwargs)
-        task._options_of_checkpoint = kwargs.get("from_checkpoint", False)
-        if cfg.bootstrap_rounds != 1 and not task._options_of_checkpoint:
+        if cfg.bootstrap_rounds != 1 and not kwargs.get("from_checkpoint"):
             task._bootstrapping = Bootstrapping(cfg)
         return task
 
@@ -131,14 +130,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
 
     @property
     def _asked(self) -> str | None:
-        """The file that ``--attn-model`` asks for; None: none.
-
-        The hub and fairseq-validate take their options from the checkpoint. What training was given asks for nothing:
-        it may be in another folder, and a later round has read another.
-        """
-        asked = self.cfg.attn_model
-        nothing_new = self._options_of_checkpoint and asked == self.enhancement.attn_model
-        return None if asked == SELF or nothing_new else asked
+        """The file that ``--attn-model`` asks for; None: none."""
+        return None if self.cfg.attn_model == SELF else self.cfg.attn_model
 
     def _extractor_path(self) -> str | None:
         if self._decoding:
@@ -286,7 +279,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             dropout=AttnDropout(self.cfg.attn_dropout if training else 0.0, self.cfg.seed),
         )
         path, sha256 = extraction.extractor.path, extraction.extractor.sha256
-        level = logging.WARNING if enhanced.cut.any() else logging.INFO
+        level = logging.WARNING if enhanced.cut.any() and get_global_rank() == 0 else logging.INFO
         logger.log(level, f"{extraction.name}: {path} (SHA-256 {sha256[:12]}) gave {enhanced.summary}")
         return enhanced
 
@@ -323,7 +316,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
 
     def post_validate(self, model, stats, agg):
         """Called by fairseq with the results on each validation set; the first set's choose the best checkpoint."""
-        self.cut_words.tell()
+        self.cut_words.tell_of_all_ranks()
         if self._bootstrapping is not None and self._validated is not None:
             self._bootstrapping.note_validation(self._validated, stats)
         self._validated = None
@@ -395,7 +388,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
             IELError: a way of decoding that two passes do not support, or any problem of the extractor
         """
         if self._extractor_path() is not None or self._reads_itself:
-            check_generation(models, args)
+            check_generation(models, args, self._reads_itself)
             if self._decoding and self._reads_itself and len(models) > 1:
                 raise IELError("--path: the models of the ensemble read other words each; give --attn-model FILE")
         if self._decoding and not self._reads_itself and self.extractor() is None:

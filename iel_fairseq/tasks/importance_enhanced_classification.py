@@ -152,10 +152,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
     def _extractor_path(self) -> str | None:
         if self._reading:
             assert self.enhancement is not None
-            # Options may come from the checkpoint: what its training was given asks for nothing, and it may have been
-            # given in another folder.
-            asked = self.cfg.importance_model
-            return self.enhancement.extractor if asked in (None, self.enhancement.importance_model) else asked
+            return self.cfg.importance_model or self.enhancement.extractor
         return self.cfg.importance_model or self.cfg.finetune_from_model
 
     def extractor(self) -> Classifier:
@@ -175,8 +172,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         extractor = load_classifier(path, chosen_device(self.cfg.cpu), self.cfg.importance_max_tokens)
         self._check_glue_task(path, extractor.glue.name)
         if self._reading:
-            asked_for = self.cfg.importance_model not in (None, known.importance_model)
-            remembered.check_same(path, extractor.sha256, asked_for)
+            remembered.check_same(path, extractor.sha256, asked_for=self.cfg.importance_model is not None)
         extractor.check_plain("give its extractor, which reads them as they are, with --importance-model")
         self._extractor = extractor
         return extractor

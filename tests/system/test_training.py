@@ -209,6 +209,18 @@ def test_two_ranks_extract_once_and_train_together(data, trained, tmp_path):
     assert len(lines(generate(data, tmp_path / "checkpoint_best.pt", *IEL), "H")) == 100
 
 
+def test_two_ranks_say_once_what_is_cut(data, trained, tmp_path):
+    """In the training set, and in a validation, of which each reads a half."""
+    limited = ("--attn-model", "self", "--max-source-positions", 12)
+    logs = train_two_ranks(data, tmp_path, *IEL, *options(trained("transformer", "baseline")[0], 1), *limited)
+    assert [len(re.findall(r"WARNING \|.*sentences are cut to fit 12 tokens", log)) for log in logs] == [1, 0]
+    read = ("--path", tmp_path / "checkpoint_last.pt", "--cpu", "--max-tokens", 1000)
+    validated = run("fairseq-validate", data, *IEL, *read, "--max-source-positions", 12, forked=False)
+    counted = re.compile(r"[\d,]+ attention words of [\d,]+ sentences were cut to fit 12 tokens")
+    assert [counted.findall(log) for log in logs] == [counted.findall(validated), []]
+    assert len(counted.findall(validated)) == 1
+
+
 def test_extraction_reads_no_target(data, trained, tmp_path):
     """Line 1: the same attention positions when every target is another sentence."""
     baseline, _ = trained("transformer", "baseline")
