@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from fairseq.data import FairseqDataset
 
-from iel_fairseq.classification.encoding import Encoded, encode, pad
+from iel_fairseq.classification.encoding import Encoded, encode, pad, without_special_tokens
 from iel_fairseq.classification.glue import Example
 from iel_fairseq.complete_batches import CompleteBatches
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
@@ -39,7 +39,7 @@ class ClassificationDataset(CompleteBatches, FairseqDataset):
         """
         self.examples = examples
         self.appended = appended
-        texts = [example.text for example in examples]
+        texts = without_special_tokens(model.tokenizer, [example.text for example in examples])
         self.encoded, self.cut = encode(model.tokenizer, texts, model.limit, appended)
         self.sizes = np.array([len(row.input_ids) for row in self.encoded], dtype=np.int64)
         self._tokenizer = model.tokenizer

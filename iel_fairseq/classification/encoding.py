@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,15 @@ def split_pairs(texts: Sequence[str]) -> tuple[list[str], list[str] | None]:
     if not parts or len(parts[0]) == 1:
         return list(texts), None
     return [part[0] for part in parts], [part[1] for part in parts]
+
+
+def without_special_tokens(tokenizer, texts: Sequence[str]) -> list[str]:
+    """*texts* in which what looks like a special token of the *tokenizer*, such as ``[MASK]``, is broken by a space."""
+    special = sorted(filter(lambda token: len(token) > 1, tokenizer.all_special_tokens), key=len, reverse=True)
+    if not special:
+        return list(texts)
+    found = re.compile("|".join(map(re.escape, special)))
+    return [found.sub(lambda token: f"{token[0][0]} {token[0][1:]}", text) for text in texts]
 
 
 def encode(

@@ -145,6 +145,10 @@ class ImportanceExtraction:
         )
         return [explanation for explanation in found if explanation is not None]
 
+    def found(self, parent: str | None) -> list[Explanation]:
+        """:meth:`stored_explanations`; or, where *parent* is None, :meth:`explanations`, which nothing keeps."""
+        return self.explanations() if parent is None else self.stored_explanations(parent)
+
     def stored_explanations(self, parent: str) -> list[Explanation]:
         """The same from the store in *parent*; what it lacks is found first, by all ranks together.
 

@@ -94,7 +94,12 @@ class Pretrained:
             for name, text in {"config.json": self.config, **self.tokenizer}.items():
                 with open(os.path.join(folder, os.path.basename(name)), "w", encoding="utf-8") as file:
                     file.write(text)
-            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+            tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        # Whatever its files say: what is cut is the end, and what is read at one end of the input is no padding.
+        tokenizer.truncation_side = "right"
+        if tokenizer("").input_ids[:1] == [tokenizer.cls_token_id]:
+            tokenizer.padding_side = "right"
+        return tokenizer
 
     def build_model(self, weights: str | None = None) -> torch.nn.Module:
         """The classifier, in float32.

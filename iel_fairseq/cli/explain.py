@@ -14,8 +14,9 @@ import json
 from typing import Any
 
 from iel_fairseq.classification.classifier import Classifier
-from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts, found_by
+from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
 from iel_fairseq.cli.files import output_file
+from iel_fairseq.cli.texts import stores_of
 from iel_fairseq.explainers import Explanation
 
 
@@ -34,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     classifier, texts = explained_texts(arguments)
     with output_file(arguments.output) as file:
         for name in arguments.importance:
-            found = found_by(explained_by(name, arguments, classifier, texts), arguments)
+            found = explained_by(name, arguments, classifier, texts).found(stores_of(arguments))
             for text, explanation in zip(texts, found, strict=True):
                 line = {"text": text, "importance": name, **_as_data(explanation, classifier)}
                 print(json.dumps(line, ensure_ascii=False), file=file)

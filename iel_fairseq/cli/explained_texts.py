@@ -6,11 +6,10 @@ import argparse
 from collections.abc import Sequence
 
 from iel_fairseq.classification.classifier import Classifier, load_classifier
-from iel_fairseq.classification.glue import read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
-from iel_fairseq.cli.texts import DATA_HELP, are_own, own_texts, split_of, stores_of
+from iel_fairseq.cli.texts import add_store, add_texts, read_texts, split_of
 from iel_fairseq.device import chosen_device
-from iel_fairseq.explainers import EXPLAINERS, Explanation
+from iel_fairseq.explainers import EXPLAINERS
 
 
 def add_explained_texts(
@@ -22,10 +21,7 @@ def add_explained_texts(
     Returns:
         the group of the former
     """
-    read = parser.add_argument_group("input")
-    read.add_argument("data", metavar="GLUE-DIR", help=DATA_HELP)
-    read.add_argument("--path", required=True, help="checkpoint of the classifier")
-    read.add_argument("--gen-subset", default="valid", help="split of GLUE-DIR: train, valid or test")
+    read = add_texts(parser, "valid")
     explainers = parser.add_argument_group("explainers")
     explainers.add_argument(
         "--importance", nargs="+", choices=list(EXPLAINERS), default=importance, help="measures of importance"
@@ -33,11 +29,7 @@ def add_explained_texts(
     explainers.add_argument("--importance-samples", type=int, help="perturbations of a text; default: each package's")
     explainers.add_argument("--seed", type=int, default=1, help="of the explainers")
     if stored:
-        store = parser.add_argument_group("store")
-        store.add_argument(
-            "--importance-store",
-            help="folder in which the importance of words is kept; default: GLUE-DIR, and none for a file of texts",
-        )
+        add_store(parser)
     computation = parser.add_argument_group("computation")
     computation.add_argument("--cpu", action="store_true", help="do not use the GPU")
     return read
@@ -52,21 +44,12 @@ def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str
     check_samples(arguments.importance_samples)
     classifier = load_classifier(arguments.path, chosen_device(arguments.cpu))
     classifier.check_plain("explain its extractor, which reads them as they are")
-    if are_own(arguments.data):
-        return classifier, own_texts(arguments.data, classifier.glue)
-    examples = read_glue(arguments.data, classifier.glue, arguments.gen_subset)
-    return classifier, [example.text for example in examples]
+    return classifier, [example.text for example in read_texts(arguments, classifier.glue, classifier.model)]
 
 
 def explained_by(
     importance: str, arguments: argparse.Namespace, classifier: Classifier, texts: Sequence[str]
 ) -> ImportanceExtraction:
     """What the explainer called *importance* finds in *texts*."""
-    name = f"{classifier.glue.name}.{split_of(arguments.data, arguments.gen_subset)}"
+    name = f"{classifier.glue.name}.{split_of(arguments)}"
     return ImportanceExtraction(texts, name, classifier, importance, arguments.importance_samples, arguments.seed)
-
-
-def found_by(extraction: ImportanceExtraction, arguments: argparse.Namespace) -> list[Explanation]:
-    """What *extraction* finds, from the store where there is one."""
-    stores = stores_of(arguments.importance_store, arguments.data, arguments.path)
-    return extraction.explanations() if stores is None else extraction.stored_explanations(stores)

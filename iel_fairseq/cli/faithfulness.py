@@ -13,7 +13,7 @@ import argparse
 import json
 
 from iel_fairseq.classification.faithfulness import faithfulness
-from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts, found_by
+from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
 from iel_fairseq.cli.files import output_file
 from iel_fairseq.cli.texts import stores_of, texts_name
 from iel_fairseq.errors import IELError
@@ -37,18 +37,18 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--first {arguments.first}: it is at least 1")
     classifier, texts = explained_texts(arguments)
     first = texts[: arguments.first]
-    stores = stores_of(arguments.importance_store, arguments.data, arguments.path)
+    stores = stores_of(arguments)
     records = []
     print("| explainer | comprehensiveness | sufficiency |\n|---|---:|---:|", flush=True)
     for name in arguments.importance:
         extraction = explained_by(name, arguments, classifier, texts)
         if stores is None or extraction.store(stores).open() is None:  # the whole split
             extraction = explained_by(name, arguments, classifier, first)
-        explanations = found_by(extraction, arguments)[: len(first)]
+        explanations = extraction.found(stores)[: len(first)]
         try:
             found = faithfulness(classifier, first, explanations)
         except ValueError as error:
-            raise IELError(f"{texts_name(arguments.data, arguments.gen_subset)}: {error}") from error
+            raise IELError(f"{texts_name(arguments)}: {error}") from error
         print(f"| {name} | {found.comprehensiveness:.4f} | {found.sufficiency:.4f} |", flush=True)
         records.append({"importance": name, **vars(found)})
     if arguments.json is not None:

@@ -150,7 +150,7 @@ def _importance(arguments: argparse.Namespace):
     classifier, texts = explained_texts(arguments)
     numbers = list(range(min(3, len(texts)))) if arguments.sentences is None else arguments.sentences
     if wrong := [number for number in numbers if not 0 <= number < len(texts)]:
-        name = texts_name(arguments.data, arguments.gen_subset)
+        name = texts_name(arguments)
         raise IELError(f"--sentences {wrong[0]}: {name}: has the texts 0 to {len(texts) - 1}")
     chosen = [texts[number] for number in numbers]
     explained = {

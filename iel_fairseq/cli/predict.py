@@ -19,26 +19,19 @@ from fairseq import checkpoint_utils
 
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.enhancement import WordEnhancement
-from iel_fairseq.classification.glue import GlueTask, read_glue, submission_value
+from iel_fairseq.classification.glue import submission_value
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import output_file
-from iel_fairseq.cli.texts import DATA_HELP, are_own, own_texts, split_of, stores_of
+from iel_fairseq.cli.texts import add_store, add_texts, read_texts, split_of, stores_of
 from iel_fairseq.device import chosen_device
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    read = parser.add_argument_group("input")
-    read.add_argument("data", metavar="GLUE-DIR", help=DATA_HELP)
-    read.add_argument("--path", required=True, help="checkpoint of the classifier")
-    read.add_argument("--gen-subset", default="test", help="split of GLUE-DIR: train, valid or test")
+    read = add_texts(parser, "test")
     read.add_argument("--importance-model", help="extractor; default: the one that the checkpoint remembers")
-    store = parser.add_argument_group("store")
-    store.add_argument(
-        "--importance-store",
-        help="folder in which the importance of words is kept; default: GLUE-DIR, and none for a file of texts",
-    )
+    add_store(parser)
     written = parser.add_argument_group("output")
     written.add_argument("--output", help="submission file to write; default: standard output")
     written.add_argument("--scores", help="file of JSON lines to write: text, important word, scores, prediction")
@@ -58,9 +51,9 @@ def run(arguments: argparse.Namespace) -> None:
     state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
     WordEnhancement.from_task_state(arguments.path, state["task_state"])  # it is one of this task
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)
-    texts, labels = _read(arguments, task.glue)
-    split = split_of(arguments.data, arguments.gen_subset)
-    words = task.important_words(texts, split, stores_of(arguments.importance_store, arguments.data, arguments.path))
+    examples = read_texts(arguments, task.glue, model)
+    texts, labels = [example.text for example in examples], [example.label for example in examples]
+    words = task.important_words(texts, split_of(arguments), stores_of(arguments))
     classifier = Classifier(model, task.glue, chosen_device(arguments.cpu), path=arguments.path)
     scores = classifier.scores(texts, words)
     predictions = classifier.predictions(scores)
@@ -74,15 +67,6 @@ def run(arguments: argparse.Namespace) -> None:
                 line = {"text": text, "important_word": words and words[number]}
                 line["scores"] = [round(float(score), 6) for score in scores[number]]
                 print(json.dumps({**line, "prediction": float(predictions[number])}, ensure_ascii=False), file=file)
-    if labels is not None:
-        found = ", ".join(f"{name} {METRICS[name](predictions, labels):.2f}" for name in task.glue.metrics)
+    if None not in labels:
+        found = ", ".join(f"{name} {METRICS[name](predictions, np.array(labels)):.2f}" for name in task.glue.metrics)
         logger.info(f"{task.glue.name}, {arguments.gen_subset}, {len(texts):,} texts: {found}")
-
-
-def _read(arguments: argparse.Namespace, glue: GlueTask) -> tuple[list[str], np.ndarray | None]:
-    """The texts, and their labels; None: they have none."""
-    if are_own(arguments.data):
-        return own_texts(arguments.data, glue), None
-    examples = read_glue(arguments.data, glue, arguments.gen_subset)
-    labels = [example.label for example in examples]
-    return [example.text for example in examples], None if None in labels else np.array(labels)

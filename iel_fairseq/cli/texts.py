@@ -2,20 +2,60 @@
 
 from __future__ import annotations
 
+import argparse
 import os
+from dataclasses import replace
 
-from iel_fairseq.classification.glue import GlueTask
+from iel_fairseq.classification.encoding import without_special_tokens
+from iel_fairseq.classification.glue import Example, GlueTask, read_glue
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.errors import IELError
+from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 
 OWN_TEXTS = "texts"
 """What stands for a split's name, where they are one's own."""
 
-DATA_HELP = (
-    "folder that holds the tasks' folders, or GLUE's name on the hub; or a file of texts, one a line, the two of a "
-    "pair with a tab between them; '-': standard input"
-)
+
+def add_texts(parser: argparse.ArgumentParser, subset: str) -> argparse._ArgumentGroup:
+    """Add the arguments that say which texts, by default those of the split *subset*, and which classifier.
+
+    Returns:
+        their group
+    """
+    read = parser.add_argument_group("input")
+    read.add_argument(
+        "data",
+        metavar="GLUE-DIR",
+        help="folder that holds the tasks' folders, or GLUE's name on the hub; or a file of texts, one a line, the two "
+        "of a pair with a tab between them; '-': standard input",
+    )
+    read.add_argument("--path", required=True, help="checkpoint of the classifier")
+    read.add_argument("--gen-subset", default=subset, help="split of GLUE-DIR: train, valid or test")
+    return read
+
+
+def add_store(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that says where what is found in them is kept."""
+    store = parser.add_argument_group("store")
+    store.add_argument(
+        "--importance-store",
+        help="folder in which the importance of words is kept; default: GLUE-DIR, and none for a file of texts",
+    )
+
+
+def read_texts(arguments: argparse.Namespace, glue: GlueTask, model: HFSequenceClassifier) -> list[Example]:
+    """The texts as *model* shall read them, with labels where they have any.
+
+    Raises:
+        IELError: there are none, or one is not as *glue* has it
+    """
+    if are_own(arguments.data):
+        examples = [Example(text, None) for text in _own_texts(arguments.data, glue)]
+    else:
+        examples = read_glue(arguments.data, glue, arguments.gen_subset)
+    texts = without_special_tokens(model.tokenizer, [example.text for example in examples])
+    return [replace(example, text=text) for example, text in zip(examples, texts, strict=True)]
 
 
 def are_own(data: str) -> bool:
@@ -23,12 +63,7 @@ def are_own(data: str) -> bool:
     return data == "-" or (os.path.exists(data) and not os.path.isdir(data))  # also one that is a pipe
 
 
-def own_texts(data: str, glue: GlueTask) -> list[str]:
-    """The texts of a file, or of standard input.
-
-    Raises:
-        IELError: there are none, or one is not a sentence, or a pair, as *glue* has it
-    """
+def _own_texts(data: str, glue: GlueTask) -> list[str]:
     texts = list(input_lines(data))
     name, sentences = input_name(data), len(glue.sentences)
     if not texts:
@@ -40,25 +75,20 @@ def own_texts(data: str, glue: GlueTask) -> list[str]:
     return texts
 
 
-def split_of(data: str, subset: str) -> str:
+def split_of(arguments: argparse.Namespace) -> str:
     """What stores, and their log lines, call the texts."""
-    return OWN_TEXTS if are_own(data) else subset
+    return OWN_TEXTS if are_own(arguments.data) else arguments.gen_subset
 
 
-def texts_name(data: str, subset: str) -> str:
+def texts_name(arguments: argparse.Namespace) -> str:
     """What messages call the texts."""
-    return input_name(data) if are_own(data) else f"{data}, {subset}"
+    data = arguments.data
+    return input_name(data) if are_own(data) else f"{data}, {arguments.gen_subset}"
 
 
-def stores_of(given: str | None, data: str, path: str) -> str | None:
-    """The folder in which the importance of words is kept; None: it is not.
-
-    Args:
-        given: ``--importance-store``
-        data: where the texts are
-        path: the classifier's checkpoint
-    """
-    if given is not None or are_own(data):
-        return given
+def stores_of(arguments: argparse.Namespace) -> str | None:
+    """The folder in which the importance of words is kept; None: it is not."""
+    if arguments.importance_store is not None or are_own(arguments.data):
+        return arguments.importance_store
     # Data that are known by a name on the hub have no folder.
-    return data if os.path.isdir(data) else os.path.dirname(os.path.abspath(path))
+    return arguments.data if os.path.isdir(arguments.data) else os.path.dirname(os.path.abspath(arguments.path))

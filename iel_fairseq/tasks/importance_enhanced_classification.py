@@ -12,6 +12,7 @@ from iel_fairseq.checkpoint_safety import in_one_line, task_state_of
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
+from iel_fairseq.classification.encoding import without_special_tokens
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
@@ -252,21 +253,22 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         assert enhancement is not None
         if enhancement.importance is None:
             return None
+        extractor = self.extractor()
         extraction = ImportanceExtraction(
-            texts,
+            without_special_tokens(extractor.model.tokenizer, texts),
             f"{self.glue.name}.{split}",
-            self.extractor(),
+            extractor,
             enhancement.importance,
             enhancement.samples,
             enhancement.seed,
             self.cfg.log_format,
             self.cfg.log_interval,
         )
-        found = extraction.explanations() if stores is None else extraction.stored_explanations(stores)
-        extraction.classifier.model.cpu()  # leave the GPU to the training
+        found = extraction.found(stores)
+        extractor.model.cpu()  # leave the GPU to the training
         words = [explanation.important_word for explanation in found]
         logger.info(
-            f"{split}: {enhancement.importance} of {extraction.classifier.path} found the important words of "
+            f"{split}: {enhancement.importance} of {extractor.path} found the important words of "
             f"{len(words):,} texts, {words.count(None):,} of which have no words"
         )
         return words

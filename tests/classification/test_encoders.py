@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from tiny_bert import save
 from tiny_encoders import ENCODERS, LIMIT, make_encoder
 
 from iel_fairseq.classification.classifier import Classifier, load_classifier
-from iel_fairseq.classification.encoding import encode, pad
+from iel_fairseq.classification.encoding import encode, pad, without_special_tokens
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.errors import IELError
@@ -111,6 +112,40 @@ def test_a_model_that_reads_the_last_token_is_padded_on_the_left(tmp_path):
     test_any_company_gives_a_text_the_same(classifier)
     with pytest.raises(IELError, match=r"its input does not begin with \[CLS\]"):
         list(classifier.attention(["a\tb"]))
+
+
+@pytest.mark.parametrize("side", ["padding_side", "truncation_side"])
+def test_sides_of_a_tokenizer_that_do_not_fit_the_model(tmp_path, side):
+    """Of a folder that somebody padded or cut on the left: where the input begins with ``[CLS]`` it is read there."""
+    folder = make_encoder(tmp_path, "roberta")
+    described = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**described, side: "left"}))
+    classifier = classifier_of(folder)
+    test_any_company_gives_a_text_the_same(classifier)
+    texts = [TEXT, "a\tb"]
+    for row, found in EXPLAINERS["attention"].explain(classifier, texts, 0, 1):
+        [(_, alone)] = EXPLAINERS["attention"].explain(classifier, [texts[row]], 0, 1)
+        assert found.scores == pytest.approx(alone.scores, abs=1e-5)
+    [encoded], _ = encode(classifier.model.tokenizer, ["good film " * 30 + "\ta dog"], LIMIT, ["house"])
+    assert classifier.model.tokenizer.decode(encoded.input_ids).startswith("<s>good film good film")
+
+
+@pytest.mark.parametrize("explainer", ["attention", "lime", "shap", "random"])
+def test_what_looks_like_a_special_token_is_none(classifier, explainer):
+    """Nor is any of them the important word."""
+    tokenizer = classifier.model.tokenizer
+    special = tokenizer.all_special_tokens
+    texts = without_special_tokens(tokenizer, [f"the {token} film\ta{token}b dogs" for token in special])
+    first = special[0]
+    assert texts[0] == f"the {first[0]} {first[1:]} film\ta{first[0]} {first[1:]}b dogs"
+    plain, _ = encode(tokenizer, ["the film\ta dogs"], LIMIT)
+    ids = {*tokenizer.all_special_ids} - {tokenizer.unk_token_id}
+    for encoded in encode(tokenizer, texts, LIMIT)[0]:
+        assert sum(int(token) in ids for token in encoded.input_ids) == sum(int(t) in ids for t in plain[0].input_ids)
+    for _, found in EXPLAINERS[explainer].explain(classifier, texts, 20, 1):
+        assert {word.text for word in found.words}.isdisjoint(special)
+    untouched = ["a [b] <c> film, [ MASK] \t..."]
+    assert without_special_tokens(tokenizer, untouched) == untouched
 
 
 def test_attention_by_windows_is_none_that_can_be_read(tmp_path):

@@ -83,6 +83,12 @@ def test_padding_is_on_the_tokenizers_side_for_all_that_a_model_gets(side):
     }
 
 
+def test_what_looks_like_a_special_token_is_no_token_of_the_data_set(tmp_path):
+    model = make_classifier(tmp_path).model
+    dataset = ClassificationDataset([Example("the [SEP] film", 1)], model)
+    assert model.tokenizer.decode(dataset.encoded[0].input_ids) == "[CLS] the [UNK] [UNK] [UNK] film [SEP]"
+
+
 def test_a_batch_is_padded_and_the_cut_ones_are_counted(tmp_path):
     model = make_classifier(tmp_path).model
     examples = [Example("the film", 1), Example("a " * 99, 0), Example("", 1)]

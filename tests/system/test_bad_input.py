@@ -264,6 +264,13 @@ def test_training_data_longer_than_the_limit_is_cut_and_counted(data, trained, t
     assert re.search(r"WARNING \| .* \| train: .* sentences are cut to fit 12 tokens", log)
 
 
+def test_the_limit_is_what_the_encoder_can_read(data, trained, tmp_path):
+    """A ConvS2S has two positions less than its task allows."""
+    given = (*MODELS["fconv"], "--attn-model", trained("fconv", "baseline")[0], "--max-source-positions", 12)
+    log = train(data, tmp_path, *IEL, *given, "--max-update", 1)
+    assert re.search(r"train: .* [1-9]\d* sentences are cut to fit 10 tokens", log)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -330,6 +330,23 @@ def test_faithfulness_of_the_first_texts_finds_nothing_again(data, baseline, tmp
     assert len(re.findall(r"\| random \| \S+ \|", capsys.readouterr().out)) == 2
 
 
+@pytest.mark.parametrize("importance", ["attention", "lime"])
+def test_explanations_read_no_label(data, baseline, tmp_path, importance):
+    """Line 16: the same bytes when every label is the other one."""
+    stores = {}
+    for name in ("given", "other"):
+        (tmp_path / name / "CoLA").mkdir(parents=True)
+        text = (data / "CoLA" / "dev.tsv").read_text()
+        if name == "other":
+            text = re.sub(r"(?m)^x\t(\d)", lambda label: f"x\t{1 - int(label[1])}", text)
+        (tmp_path / name / "CoLA" / "dev.tsv").write_text(text)
+        options = ("--importance", importance, "--importance-samples", "20", "--output", str(tmp_path / "out.jsonl"))
+        iel(["explain", str(tmp_path / name), "--path", str(baseline), "--cpu", *options])
+        files = (tmp_path / name).glob("important_words.*/*.bin")
+        stores[name] = {str(file.relative_to(tmp_path / name)): file.read_bytes() for file in files}
+    assert stores["given"] == stores["other"] != {}
+
+
 def test_export_says_that_the_model_wants_important_words(finetuned, tmp_path, capsys):
     iel(["export-hf", "--path", str(finetuned[0]), "--output", str(tmp_path / "exported")])
     assert "reads texts with their important word at the end, which lime found in training" in capsys.readouterr().err

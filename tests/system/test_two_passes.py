@@ -9,6 +9,7 @@ import torch
 from commands import IEL, MODELS, PLAIN, USER_DIR, bleu, generate, lines, load, run, train, training
 from conftest import known_pairs
 from fairseq import checkpoint_utils
+from fairseq.dataclass.configs import GenerationConfig
 from fairseq.models.fconv import FConvModel
 from fairseq.models.transformer import TransformerModel
 
@@ -158,6 +159,20 @@ def test_eval_bleu_and_validate_run_two_passes(data, trained, tmp_path):
     assert during == pytest.approx(bleu(output, targets), abs=0.01)
     validated = run("fairseq-validate", data, *IEL, "--path", checkpoint, "--cpu", "--max-tokens", 1000)
     assert f"| loss {loss} |" in validated
+
+
+def test_the_longest_output_is_computed_from_x_where_x_is_enhanced_already(data, trained, arch):
+    """Line 10, as in the validations of a training, whose data set has attention words."""
+    model, task = load(trained(arch, "words")[0], data)
+    task.load_dataset("test")
+    sample = task.dataset("test").collater([task.dataset("test")[index] for index in range(8)])
+    enhanced, _ = task.first_pass(sample, model)
+    columns = sample["net_input"]["src_tokens"].size(1)
+    assert enhanced["net_input"]["src_tokens"].size(1) > columns + 3
+    generator = task.build_generator([model], GenerationConfig(beam=1, max_len_a=0.5, max_len_b=0))
+    for given in (sample, enhanced):
+        found = task.inference_step(generator, [model], given)
+        assert max(len(best[0]["tokens"]) for best in found) == int(0.5 * columns) + 1
 
 
 def test_what_is_cut_is_counted_for_each_set(data, trained, tmp_path):
