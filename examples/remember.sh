@@ -21,6 +21,7 @@ remember() {
     diff <(echo "${before// --/$'\n'--}") <(echo "${words// --/$'\n'--}") | grep '^[<>]' >&2 # an option a line
     exit 1
   fi
+  rm -f "$file.part" # of one that was killed
   if [ -n "$(ls -A "$folder" 2>/dev/null)" ]; then
     printf '%s: nothing says with which options it was made; name another WORK\n' "$folder" >&2
     exit 1

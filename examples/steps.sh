@@ -40,14 +40,16 @@ ROUNDS=${ROUNDS:-5}
 SYSTEMS=${SYSTEMS:-baseline control attention-words attention-positions}
 
 recipe() {
-  local arch split system
+  local arch split system what
+  check_names
   measure_bleu "$WORK"
   say "1. prepare: Moses tokeniser and truecaser, $BPE_MERGES joint BPE merges, binarise"
   prepare
   for arch in $ARCHS; do
     local -n CONTROL=${arch^^}_CONTROL
     for system in $SYSTEMS; do
-      say "2. $arch: $system, $(describe "$system")"
+      what=$(describe "$system")
+      say "2. $arch: $system, $what"
       train "$arch" "$system"
     done
     say "3. $arch: translate"
@@ -63,6 +65,21 @@ recipe() {
   say "$WORK/$RESULTS.html"
 }
 
+# end now if an architecture or a system is not known
+check_names() {
+  local arch system
+  for arch in $ARCHS; do
+    if ! declare -p "${arch^^}_MODEL" >/dev/null 2>&1; then
+      echo "ARCHS: there is no architecture $arch; transformer and fconv are known" >&2
+      exit 1
+    fi
+  done
+  for system in $SYSTEMS; do
+    describe "$system" >/dev/null
+  done
+}
+
+# describe SYSTEM: what it is, in words; the one place that knows all names
 describe() {
   case $1 in
   baseline) echo "plain translation" ;;

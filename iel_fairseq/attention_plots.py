@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import html
 import json
-import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import cache, partial
+from functools import partial
 
 import numpy as np
-from matplotlib import font_manager
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Rectangle
 
-from iel_fairseq.errors import IELError
+from iel_fairseq.fonts import columns_of, fonts_for
 from iel_fairseq.html_page import html_page
 from iel_fairseq.readings import Reading
 
@@ -86,46 +83,8 @@ def _lines(reading: Reading) -> list[list[tuple[str, int, bool]]]:
 
 
 def _width(word: str, position: int) -> float:
-    """Characters that a word and its position take, the wide ones of East Asian scripts as two."""
-    wide = sum(unicodedata.east_asian_width(character) in "WF" for character in word)
-    return max(len(word) + wide, len(str(position))) + 1.5
-
-
-def fonts_for(text: str) -> list[str]:
-    """Installed fonts that have the characters of *text*, in the order in which they shall be tried.
-
-    Matplotlib's own font has Latin, Greek, Cyrillic, Hebrew and Arabic; Chinese, for one, it has not. Its font of last
-    resort draws boxes.
-
-    Raises:
-        IELError: no font has a character
-    """
-    own = "DejaVu Sans"
-    fonts = [own]
-    missing = _printable(text) - _characters(font_manager.findfont(own))
-    others = [entry for entry in font_manager.fontManager.ttflist if "LastResort" not in entry.fname]
-    for entry in sorted(others, key=lambda entry: (entry.weight != 400, entry.name)):
-        if not missing:
-            break
-        if missing & _characters(entry.fname):
-            fonts.append(entry.name)
-            missing -= _characters(entry.fname)
-    if missing:
-        shown = "".join(sorted(missing)[:10])
-        raise IELError(f"no installed font has the characters {shown}; install one (e.g. Noto), or write an .html page")
-    return fonts
-
-
-def _printable(text: str) -> set[str]:
-    return {character for character in text if unicodedata.category(character)[0] not in "CZM"}
-
-
-@cache
-def _characters(path: str) -> frozenset[str]:
-    try:
-        return frozenset(map(chr, FT2Font(path).get_charmap()))
-    except RuntimeError:  # a font that cannot be read is no help
-        return frozenset()
+    """Columns that a word and its position take."""
+    return max(columns_of(word), len(str(position))) + 1.5
 
 
 # --- many sentences as a page ------------------------------------------------------------------------------------

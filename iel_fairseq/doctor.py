@@ -158,7 +158,7 @@ def check_user_dir() -> Iterator[Finding]:
 
 def check_fonts() -> Iterator[Finding]:
     """Fonts for heat maps, of Latin and of scripts that Matplotlib's own font has not."""
-    from iel_fairseq.attention_plots import fonts_for  # matplotlib is slow to import
+    from iel_fairseq.fonts import fonts_for  # matplotlib is slow to import
 
     try:
         yield Finding(OK, "fonts", ", ".join(fonts_for(SCRIPTS)))

@@ -264,6 +264,9 @@ def test_iwslt17_from_the_archives_that_are_published(tmp_path):
     found = sets("iwslt17", "fr", "en", tmp_path, tmp_path / "unpacked")
     assert [len(pairs) for pairs in found.values()] == [4, 14, 2]
     assert found["tst2017"][0][1].startswith("Thanks")
+    pack("2017-01-ted-test.en-fr.tgz", {"en-fr/IWSLT17.TED.tst2017.en-fr.en.xml": english.replace("Thanks", "Hello")})
+    changed = sets("iwslt17", "fr", "en", tmp_path, tmp_path / "unpacked")  # as a site replaces what it publishes
+    assert changed["tst2017"][0][1].startswith("Hello")
 
 
 @pytest.mark.parametrize(("source", "target"), [("fr", "en"), ("en", "de")])

@@ -22,4 +22,5 @@ RECIPE=${RECIPE:-multi30k}
 export SYSTEMS RESULTS=ablation
 export WORK=${WORK:-runs/ablation.$RECIPE}
 "$examples/$RECIPE/run.sh"
+source "$examples/fairseq.sh"
 iel plot noise "$WORK/ablation.json" --output "$WORK/ablation.png"

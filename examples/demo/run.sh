@@ -16,8 +16,8 @@ fi
 SRC=${SRC:-de}
 TGT=${TGT:-en}
 WORK=${WORK:-runs/$(basename "${DATA:-demo}").$SRC-$TGT}
-ARCHS=transformer
-BPE_MERGES=4000
+ARCHS=${ARCHS:-transformer}
+BPE_MERGES=${BPE_MERGES:-4000}
 TEXT=(homeassistant)
 if [ -n "$DATA" ]; then
   TEXT=(--trainpref "$DATA/train" --validpref "$DATA/valid" --testpref "$DATA/test")
@@ -27,5 +27,7 @@ fi
 small_models 12 300 300 100
 TRANSFORMER_MODEL+=(--max-tokens 2000)
 TRANSFORMER_CONTROL=(--max-tokens 1100)
+FCONV_MODEL+=(--max-tokens 2000)
+FCONV_CONTROL=(--max-tokens 1100)
 
 recipe

@@ -30,12 +30,17 @@ def scores_of(folder: Path) -> dict[str, float]:
 
 
 def print_table(arguments: argparse.Namespace) -> list[dict]:
-    """Mean and standard deviation over seeds, at the learning rate that has the best mean; as data, too."""
+    """Mean and standard deviation over seeds, at the learning rate that has the best mean; as data, too.
+
+    The baseline has one of its own. What other trainings in the folder had no part in is not theirs to choose from.
+    """
     records = []
     for task in arguments.tasks:
         for system in arguments.systems:
             by_seed = {seed: scores_of(arguments.work / task / str(seed) / system) for seed in arguments.seeds}
             rates = set.intersection(*(set(scores) for scores in by_seed.values()))
+            if system != "baseline":
+                rates &= {*arguments.rates}
             means = {rate: statistics.mean(scores[rate] for scores in by_seed.values()) for rate in sorted(rates)}
             rate = max(means, key=lambda rate: means[rate])
             found = [scores[rate] for scores in by_seed.values()]
@@ -69,6 +74,7 @@ def main() -> None:
     table.add_argument("--tasks", nargs="+", required=True)
     table.add_argument("--seeds", nargs="+", type=int, required=True)
     table.add_argument("--systems", nargs="+", required=True, help="rows of the table")
+    table.add_argument("--rates", nargs="+", required=True, help="learning rates of all but the baseline")
     table.add_argument("--json", type=Path, required=True, help="file for the same figures as data")
     arguments = parser.parse_args()
     if arguments.kind == "score":

@@ -132,5 +132,6 @@ for task in $TASKS; do
 done
 say "4. results"
 # shellcheck disable=SC2086
-python "$glue/results.py" table "$WORK" --tasks $TASKS --seeds $SEEDS --systems $SYSTEMS --json "$WORK/results.json" |
+python "$glue/results.py" table "$WORK" --tasks $TASKS --seeds $SEEDS --systems $SYSTEMS --rates $LRS \
+  --json "$WORK/results.json" |
   tee "$WORK/results.md"

@@ -12,11 +12,12 @@ from matplotlib.figure import Figure
 
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.explainers import Explanation
+from iel_fairseq.fonts import columns_of, fonts_for
 from iel_fairseq.html_page import html_page
 
 COLOURS = colormaps["RdBu_r"]
 WIDTH = 84
-"""Characters of a line in a picture."""
+"""Columns of a line in a picture."""
 
 Piece = tuple[str, str | None, bool]
 """A part of a text, its colour (None between words), and whether it is the important word."""
@@ -78,6 +79,8 @@ def importance_figure(
         [(name, _lines(pieces(text, found[number]))) for name, found in explained.items()]
         for number, text in enumerate(texts)
     ]
+    fonts = fonts_for("".join([*texts, *labels]))
+    fixed = fonts_for("".join(texts), "DejaVu Sans Mono")
     heights = [sum(len(lines) + 0.6 for _, lines in panel) + 1 for panel in paragraphs]
     figure = Figure(figsize=(10, 0.26 * sum(heights)))
     figure.subplots_adjust(left=0.01, right=0.99, top=0.99, bottom=0.01)
@@ -85,7 +88,7 @@ def importance_figure(
     for axes, panel, label, height in zip(panels[:, 0], paragraphs, labels, heights, strict=True):
         axes.set(xlim=(-14, WIDTH + 2), ylim=(height, 0))
         axes.axis("off")
-        write = partial(axes.text, size=9, parse_math=False)  # $10 is no formula
+        write = partial(axes.text, size=9, family=fonts, parse_math=False)  # $10 is no formula
         write(-14, 0.6, label, weight="bold")
         line = 1.6
         for name, lines in panel:
@@ -94,25 +97,25 @@ def importance_figure(
                 column = 0
                 for part, colour, important in parts:
                     box = {"facecolor": colour, "edgecolor": "black" if important else "none", "pad": 1.5}
-                    write(column, line, part, family="monospace", bbox=box if colour else None)
-                    column += len(part)
+                    write(column, line, part, family=fixed, bbox=box if colour else None)
+                    column += columns_of(part)
                 line += 1
             line += 0.6
     return figure
 
 
 def _lines(parts: Sequence[Piece]) -> list[list[Piece]]:
-    """*parts* in lines of at most :data:`WIDTH` characters; the second sentence begins a new one."""
+    """*parts* in lines of at most :data:`WIDTH` columns; the second sentence begins a new one."""
     lines: list[list[Piece]] = [[]]
     column = 0
     for part, colour, important in parts:
         head, separator, tail = part.partition(SEPARATOR)
-        if column + len(head) > WIDTH and column:
+        if column + columns_of(head) > WIDTH and column:
             lines.append([])
             column, head = 0, head.lstrip()
         lines[-1].append((head, colour, important))
-        column += len(head)
+        column += columns_of(head)
         if separator:
             lines.append([(tail, colour, important)])
-            column = len(tail)
+            column = columns_of(tail)
     return lines

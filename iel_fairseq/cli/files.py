@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import IO
 
+from iel_fairseq.errors import IELError
 from iel_fairseq.files import behind_links, not_written, whole_file
 from iel_fairseq.text_files import lines_of, numbered_lines
 
@@ -26,6 +28,26 @@ def input_lines(path: str) -> Iterator[str]:
 def input_name(path: str) -> str:
     """What messages call it."""
     return "standard input" if path == "-" else path
+
+
+def check_outputs(inputs: Sequence[str], outputs: Mapping[str, str | None]) -> None:
+    """Before anything is written.
+
+    Args:
+        inputs: files that are read, some of which may be none
+        outputs: for each option the file to write; None: there is none
+
+    Raises:
+        IELError: one of them is read as well, or written twice
+    """
+    taken = {os.path.realpath(path) for path in inputs if os.path.isfile(path)}
+    for option, path in outputs.items():
+        if path is None or path.startswith("/dev/"):
+            continue
+        file = os.path.realpath(path)
+        if file in taken:
+            raise IELError(f"{option} {path}: it is read, or written, already; name another file")
+        taken.add(file)
 
 
 @contextmanager

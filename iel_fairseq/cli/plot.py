@@ -25,6 +25,7 @@ from iel_fairseq.files import behind_links, not_written, whole_file
 from iel_fairseq.json_data import read_json
 from iel_fairseq.readings import Reading, readings_of
 from iel_fairseq.reports.runs import control_score
+from iel_fairseq.source_tokens import TooLongError
 
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -132,7 +133,10 @@ def _readings(arguments: argparse.Namespace) -> list[Reading]:
         except IELError as error:
             raise IELError(f"{error}; for text, give the checkpoint that reads it with --path") from error
     reader = AttentionReader.from_pretrained(arguments.path, arguments.data, cpu=arguments.cpu)
-    readings = reader.read(list(lines))
+    try:
+        readings = reader.read(list(lines))
+    except TooLongError as error:
+        raise IELError(f"{input_name(arguments.input)}, line {error.index + 1:,}: {error}") from error
     if not readings:
         raise IELError(f"{input_name(arguments.input)}: holds no sentences")
     return readings

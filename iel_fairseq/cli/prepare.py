@@ -61,6 +61,9 @@ def run(arguments: argparse.Namespace) -> None:
 
     if (arguments.dataset is None) == (arguments.trainpref is None):
         raise IELError("name a DATASET, or your own data with --trainpref and --validpref, and not both")
+    for option in ("validpref", "testpref"):
+        if arguments.dataset is not None and getattr(arguments, option) is not None:
+            raise IELError(f"--{option} {getattr(arguments, option)}: DATASET {arguments.dataset} has sets of its own")
     if arguments.trainpref is not None and (arguments.validpref is None or arguments.raw is not None):
         raise IELError("--trainpref goes with --validpref, and without --raw")
     if arguments.source_lang == arguments.target_lang:

@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="system that the others are compared with; default: control, and bootstrap-control for bootstrap",
     )
     written = parser.add_argument_group("output")
-    written.add_argument("--output", metavar="PREFIX", help="where to write; default: RUN/results, of the first RUN")
+    written.add_argument(
+        "--output", metavar="PREFIX", help="where to write; in a folder: results there; default: in the first RUN"
+    )
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -49,7 +51,9 @@ def run(arguments: argparse.Namespace) -> None:
         for folder in arguments.runs
         for result in score_run(Run.read(folder), arguments.models, arguments.systems, arguments.control)
     ]
-    prefix = arguments.output or os.path.join(arguments.runs[0], "results")
+    prefix = arguments.output or arguments.runs[0]
+    if os.path.isdir(prefix) or prefix.endswith("/"):
+        prefix = os.path.join(prefix, "results")
     found = sections(results, os.path.basename(prefix))
     data = records(results)
     markdown = markdown_page(found)

@@ -42,6 +42,8 @@ def run(arguments: argparse.Namespace) -> None:
     """
     if not 0 <= arguments.port <= 65535:  # the sockets would take another one, without a word
         raise IELError(f"--port {arguments.port}: it is 0 to 65535")
+    if arguments.beam < 1:
+        raise IELError(f"--beam {arguments.beam}: it is at least 1")
     try:
         import waitress
 

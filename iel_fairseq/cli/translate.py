@@ -21,7 +21,7 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from iel_fairseq.cli.files import input_lines, input_name, output_file
+from iel_fairseq.cli.files import check_outputs, input_lines, input_name, output_file
 from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.processes import in_pieces
 from iel_fairseq.source_tokens import TooLongError
@@ -73,9 +73,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--all-weights: only --format jsonl has room for them")
     if arguments.format == "jsonl" and arguments.show_attention_words:
         raise IELError("--show-attention-words: --format jsonl has them anyway; leave it out")
-    both = [arguments.input, arguments.output or ""]
-    if all(map(os.path.isfile, both)) and os.path.samefile(*both):
-        raise IELError(f"--output {arguments.output}: it is the text that is translated; name another file")
+    check_outputs([arguments.input], {"--output": arguments.output})
     translator = AttnEnhancedTranslator.from_pretrained(
         arguments.path,
         arguments.data,

@@ -66,9 +66,11 @@ class RawFiles:
         source = self.published(archive, wanted=name)
         if not archive.endswith((".tgz", ".zip")):
             return source
-        path = os.path.join(self.folder, os.path.basename(name))
+        # Of this archive: in the user's folder, or where it is published, there may be another one by now.
+        folder = os.path.join(self.folder, file_sha256(source)[:16])
+        path = os.path.join(folder, os.path.basename(name))
         if not os.path.exists(path):
-            os.makedirs(self.folder, exist_ok=True)
+            os.makedirs(folder, exist_ok=True)
             _unpack(source, name, path)
         return path
 

@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+from urllib.parse import quote
 
 from iel_fairseq.html_page import html_page
 
@@ -72,7 +73,7 @@ class Picture:
     png: bytes
 
     def markdown(self) -> str:
-        return f"![{self.title}]({self.file})"
+        return f"![{self.title}]({quote(self.file)})"
 
     def html(self) -> str:
         data = base64.b64encode(self.png).decode()

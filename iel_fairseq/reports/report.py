@@ -60,16 +60,20 @@ def score_run(
             :func:`~iel_fairseq.reports.runs.control_of` has it
 
     Raises:
-        IELError: there is no such system, or a set's translations do not fit its references
+        IELError: there is no such architecture or system, or a set's translations do not fit its references
     """
     found: list[Result] = []
-    for model, finished in run.architectures().items():
+    architectures = run.architectures()
+    if absent := [model for model in models or () if model not in architectures]:
+        there = ", ".join(architectures) or "none"
+        raise IELError(f"--models {absent[0]}: {run.folder} has no finished one of that name; there are {there}")
+    for model, finished in architectures.items():
         if models is not None and model not in models:
             continue
-        there = [system.name for system in finished]
-        wanted = there if systems is None else [*systems, *([control] if control else [])]
-        if absent := [name for name in wanted if name not in there]:
-            raise IELError(f"{run.folder / model}: no finished system {absent[0]}; there are {', '.join(there)}")
+        names_there = [system.name for system in finished]
+        wanted = names_there if systems is None else [*systems, *([control] if control else [])]
+        if absent := [name for name in wanted if name not in names_there]:
+            raise IELError(f"{run.folder / model}: no finished system {absent[0]}; there are {', '.join(names_there)}")
         chosen = [system for system in finished if system.name in wanted]
         names = [system.name for system in chosen]
         controls = {system.name: control or control_of(system.name, names) for system in chosen}
@@ -164,13 +168,14 @@ def _rows(members: Sequence[Result]) -> list[tuple[str, str, list[Result]]]:
     rows: dict[tuple[str, str], list[Result]] = {}
     for result in members:
         same = rows.setdefault((result.model, result.system.name), [])
-        if any(other.system.seed == result.system.seed for other in same):
+        seed = result.system.seed_of_run
+        if any(other.system.seed_of_run == seed for other in same):
             raise IELError(
-                f"{same[-1].run.folder} and {result.run.folder}: both have seed {result.system.seed} of "
+                f"{same[-1].run.folder} and {result.run.folder}: both have seed {seed} of "
                 f"{result.model}, {result.system.name}; give folders of other experiments other names"
             )
         same.append(result)
-    return [(model, name, sorted(same, key=lambda one: one.system.seed)) for (model, name), same in rows.items()]
+    return [(model, name, sorted(same, key=lambda one: one.system.seed_of_run)) for (model, name), same in rows.items()]
 
 
 def _score_table(metric: str, members: Sequence[Result]) -> Table:

@@ -105,6 +105,12 @@ class System:
         return self._training.seed
 
     @property
+    def seed_of_run(self) -> int:
+        """That of the baseline beside it; of a system with noise the own one is in its name."""
+        baseline = self.folder.parent / "baseline"
+        return System("baseline", baseline).seed if (baseline / "checkpoint_best.pt").exists() else self.seed
+
+    @property
     def updates(self) -> int | None:
         """Optimiser updates behind the best checkpoint, those of the baseline included; None where nothing says."""
         own = self._training.updates

@@ -72,9 +72,9 @@ def make_app(translator: AttnEnhancedTranslator, beam: int = 5) -> Flask:
 
     @app.post("/")
     def answer() -> str | tuple[str, int]:
-        text = request.form.get("text", "")
+        text = request.form.get("text", "").replace("\r\n", "\n")  # a browser sends two characters for a line's end
         if len(text) > MAX_CHARACTERS:
-            return page(text[:MAX_CHARACTERS], error=f"at most {MAX_CHARACTERS:,} characters at once"), 413
+            return page(text, error=f"at most {MAX_CHARACTERS:,} characters at once"), 413
         sentences = [line.strip() for line in text.splitlines() if line.strip()]
         try:
             with one_at_a_time:

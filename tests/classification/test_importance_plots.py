@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 
+import pytest
+
 from iel_fairseq.classification.plots import WIDTH, importance_figure, importance_html, pieces
+from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import Explanation
 
 TEXT = "A <dog>.\tThe cat"
@@ -52,3 +55,15 @@ def test_a_text_none_of_whose_words_matters():
     parts = pieces("a dog", Explanation.of("a dog", [0, 0], 1))
     assert [(part, important) for part, _, important in parts] == [("a", True), (" ", False), ("dog", False)]
     assert parts[0][1] == parts[2][1]
+
+
+def test_scripts_that_matplotlibs_own_font_has_not(monkeypatch):
+    """One line, not boxes, where no font has them; where one has, wide characters take two columns."""
+    text, found = "the 好电影 film", Explanation.of("the 好电影 film", [0, 1, 2], 1)
+    monkeypatch.setattr("iel_fairseq.fonts.font_manager.fontManager.ttflist", [])
+    with pytest.raises(IELError, match="no installed font has the characters 好影电; install one"):
+        importance_figure([text], {"lime": [found]}, ["a"])
+    monkeypatch.setattr("iel_fairseq.classification.plots.fonts_for", lambda text, own="DejaVu Sans": [own])
+    figure = importance_figure([text], {"lime": [found]}, ["a"])
+    places = {label.get_text(): label.get_position()[0] for label in figure.axes[0].texts}
+    assert places["film"] - places["好电影"] == 7

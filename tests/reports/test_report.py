@@ -8,6 +8,7 @@ import re
 import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 import torch
@@ -107,7 +108,8 @@ def test_every_number_of_a_report(run_folder, tmp_path, capsys):
     assert ours["ter"] == pytest.approx(100 * 2 / 24)  # two of 24 words have to be replaced
     assert (ours["updates"], ours["training_seconds"], ours["extraction_seconds"]) == (140, 95, 14)
     assert (ours["parameters"], ours["seed"], ours["control"], ours["model"]) == (1020, 1, "control", "transformer")
-    assert ours["p"] < 0.001 < ours["ci"]
+    assert ours["p"] == pytest.approx(2 / 2**4, abs=0.02)  # each of four sentences is better: two ways in all
+    assert ours["ci"] > 0
     control = by_system["control", "newstest"]
     assert (control["updates"], control["p"], control["extraction_seconds"]) == (150, None, 0)
     assert control["parameters"] is None  # its log does not say
@@ -118,7 +120,7 @@ def test_every_number_of_a_report(run_folder, tmp_path, capsys):
     assert [(row["system"], row["set"]) for row in rows] == list(by_system)
     assert float(rows[-1]["bleu"]) == ours["bleu"]
     row = next(line for line in markdown.splitlines() if line.startswith("| transformer | attention-positions | 140"))
-    cell = f"{ours['bleu']:.1f} ± {ours['ci']:.1f} (<0.001)"
+    cell = f"{ours['bleu']:.1f} ± {ours['ci']:.1f} ({ours['p']:.3f})"
     assert row == f"| transformer | attention-positions | 140 | 1 | {cell} | {cell} |"
     assert "| transformer | attention-positions | 1,020 | 140 | 95 | 14.0 |" in markdown
     assert f"sacreBLEU {ours['signature']}" in markdown
@@ -196,7 +198,7 @@ def test_p_of_each_seed_is_in_the_order_of_the_seeds(run_folder, tmp_path):
     cli.main(["report", str(other), str(run_folder), "--output", str(tmp_path / "both")])
     markdown = (tmp_path / "both.md").read_text()
     [row, *_] = [line for line in markdown.splitlines() if line.startswith("| transformer | attention-positions | 140")]
-    assert row.count("(<0.001 1.000)") == 2
+    assert len(re.findall(r"\(0\.1\d\d 1\.000\)", row)) == 2
 
 
 def test_systems_and_control_can_be_chosen(run_folder, tmp_path):
@@ -340,6 +342,25 @@ def test_models_can_be_chosen(run_folder):
     shutil.copytree(run_folder / "transformer", run_folder / "fconv")
     cli.main(["report", str(run_folder), "--models", "fconv", "--systems", "control"])
     assert {record["model"] for record in json.loads((run_folder / "results.json").read_text())} == {"fconv"}
+    with pytest.raises(IELError, match=r"^--models lstm: \S+ has no finished one of that name; there are fconv, tr"):
+        cli.main(["report", str(run_folder), "--models", "fconv", "lstm"])
+
+
+def test_noise_has_seeds_of_its_own_in_each_run(run_folder, tmp_path):
+    """The same in all: they are told apart by the runs' seeds."""
+    other = make_run(tmp_path / "tiny.seed2", seed=2)
+    for run in (run_folder, other):
+        shutil.copytree(run_folder / "transformer/baseline", run / "transformer/noise-50-1")
+    cli.main(["report", str(run_folder), str(other), "--output", f"{tmp_path}/two tables/"])
+    markdown = (tmp_path / "two tables/results.md").read_text()
+    assert "| transformer | noise-50-1 | 200 | 2 |" in markdown
+
+
+def test_a_picture_has_an_address_that_markdown_can_read(run_folder, tmp_path):
+    cli.main(["report", str(run_folder.rename(tmp_path / "my data (v2)"))])
+    [address] = re.findall(r"!\[.*\]\((.*)\)", (tmp_path / "my data (v2)/results.md").read_text())
+    assert address == "results.my%20data%20%28v2%29.fr-en.transformer.curves.png"
+    assert (tmp_path / "my data (v2)" / unquote(address)).exists()
 
 
 def test_rounds_are_drawn_with_the_control_of_bootstrapping(run_folder, monkeypatch):

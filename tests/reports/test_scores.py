@@ -42,3 +42,16 @@ def test_p_is_small_for_a_system_that_is_better_and_large_for_one_that_is_about_
     assert scores["better"]["BLEU"].p < 0.001
     assert scores["worse"]["BLEU"].p is None
     assert compare("alike", {"alike": alike, "other": other}, references)["other"]["BLEU"].p > 0.3
+
+
+@pytest.mark.parametrize(
+    ("better", "worse", "exact"), [(0, 0, 1), (1, 0, 1), (2, 0, 1 / 2), (4, 0, 1 / 8), (5, 1, 7 / 32)]
+)
+def test_p_where_few_sentences_differ(better, worse, exact):
+    """Computed by hand: in each trial each of them goes to either side; as large, or larger, in so many of all ways."""
+    references = [" ".join(f"a{number}" for number in range(10))] * 60
+    half = " ".join(["b"] * 5 + references[0].split()[5:])
+    system = references[:better] + [half] * (60 - better)
+    control = [half] * (60 - worse) + references[:worse]
+    found = compare("control", {"control": control, "system": system}, references)["system"]
+    assert [found[metric].p for metric in ("BLEU", "TER")] == pytest.approx([exact] * 2, abs=0.02)

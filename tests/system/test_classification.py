@@ -299,6 +299,22 @@ def test_texts_that_cannot_be_explained_are_one_line(baseline, tmp_path, text, m
         iel(["explain", str(tmp_path / "texts"), "--path", str(baseline), "--cpu"])
 
 
+def test_texts_are_not_written_over(baseline, tmp_path):
+    texts, out = tmp_path / "texts", tmp_path / "out"
+    texts.write_text("a good dog\n")
+    for command, options, option in (
+        ("predict", ["--output", texts], "--output"),
+        ("predict", ["--output", out, "--scores", texts], "--scores"),
+        ("predict", ["--output", out, "--scores", out], "--scores"),
+        ("explain", ["--output", texts], "--output"),
+        ("faithfulness", ["--json", texts], "--json"),
+    ):
+        words = (command, texts, "--path", baseline, "--cpu", *options)
+        with pytest.raises(IELError, match=rf"^{option} \S+: it is read, or written, already; name another file"):
+            iel([str(word) for word in words])
+    assert [path.name for path in tmp_path.iterdir()] == ["texts"]
+
+
 def test_texts_can_be_drawn_and_measured(baseline, tmp_path, capsys):
     (tmp_path / "texts").write_text("a good dog\nthe cat\n")
     options = (tmp_path / "texts", "--path", baseline, "--cpu", "--importance")

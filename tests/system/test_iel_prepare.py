@@ -301,6 +301,13 @@ def test_bad_options_are_refused(text, tmp_path, options, message):
         cli.main(own(text, tmp_path, *options))
 
 
+@pytest.mark.parametrize("option", ["--validpref", "--testpref"])
+def test_a_data_set_has_sets_of_its_own(tmp_path, option):
+    words = ["prepare", "multi30k", "-s", "fr", "-t", "en", "--raw", str(tmp_path), "--destdir", str(tmp_path / "out")]
+    with pytest.raises(IELError, match=rf"^{option} mine: DATASET multi30k has sets of its own"):
+        cli.main([*words, option, "mine"])
+
+
 def test_a_folder_that_it_did_not_make_is_left_alone(text, tmp_path):
     (tmp_path / "data-bin").mkdir()
     with pytest.raises(IELError, match="data-bin: was not made by iel prepare; name another folder"):

@@ -59,6 +59,20 @@ def test_a_recipe_goes_on_with_the_same_options_alone(text, tmp_path):
     assert os.stat(moved / "transformer/baseline/checkpoint_best.pt").st_mtime_ns == trained
 
 
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"SYSTEMS": "baseline contrl"}, "SYSTEMS: there is no system contrl"),
+        ({"SYSTEMS": "baseline noise-50"}, "SYSTEMS: there is no system noise-50"),
+        ({"ARCHS": "transformer lstm"}, "ARCHS: there is no architecture lstm; transformer and fconv are known"),
+    ],
+)
+def test_names_that_nobody_knows_end_a_recipe_before_it_begins(text, tmp_path, variables, message):
+    ended = recipe(text, tmp_path / "run", **variables)
+    assert (ended.returncode, ended.stderr) == (1, f"{message}\n")
+    assert not (tmp_path / "run").exists()
+
+
 def test_folders_in_work_and_in_the_repository_may_be_moved(tmp_path):
     def remembered(work: str, *words: str) -> str:
         (tmp_path / "command").unlink(missing_ok=True)
@@ -66,6 +80,7 @@ def test_folders_in_work_and_in_the_repository_may_be_moved(tmp_path):
         subprocess.run(["bash", "-c", *command], cwd=tmp_path, env={**CPU, "WORK": work}, check=True)
         return (tmp_path / "command").read_text().strip()
 
+    (tmp_path / "command.part").touch()  # of one that was killed
     root, here = REMEMBER.parents[1], tmp_path.resolve()
     options = ["--source-lang", "de", "--model", "de/b.pt", f'{{"data": "{here}/de/data-bin"}}', f"{root}/iel_fairseq"]
     said = '--source-lang de --model WORK/b.pt \\{\\"data\\":\\ \\"WORK/data-bin\\"\\} ./iel_fairseq'

@@ -98,6 +98,7 @@ def test_too_much_is_refused(page, translator, monkeypatch):
         assert response.status_code == 413
         assert "at most 2,000 characters at once" in response.text
     assert page.post("/", data={"text": "€" * MAX_CHARACTERS}).status_code == 200
+    assert page.post("/", data={"text": "\r\n".join("n" * (MAX_CHARACTERS // 2))}).status_code == 200  # a browser's
     monkeypatch.setattr(web_app, "MAX_CHARACTERS", 5000)  # more than the model can read
     response = page.post("/", data={"text": "n1 " * 1024})
     assert response.status_code == 400
@@ -115,6 +116,8 @@ def test_an_address_that_cannot_be_had_is_refused(checkpoint):
     serve = ["serve", "--path", str(checkpoint), "--cpu"]
     with pytest.raises(IELError, match=r"^--port 99999: it is 0 to 65535"):
         main([*serve, "--port", "99999"])
+    with pytest.raises(IELError, match=r"^--beam 0: it is at least 1"):
+        main([*serve, "--beam", "0"])
     with pytest.raises(IELError, match=r"^--host 192\.0\.2\.1 --port 0: cannot be listened at"):
         main([*serve, "--host", "192.0.2.1", "--port", "0"])  # an address that no machine has
 
