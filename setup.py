@@ -35,6 +35,8 @@ setup(
         "torch>=2.6,<2.14",
         "sacrebleu>=2.4,<3",
         "sacremoses>=0.1.1,<0.3",
+        "scikit-learn>=1.4,<2",
+        "scipy>=1.11,<2",
         "shap>=0.48,<0.52",
         "subword-nmt==0.3.8",
         "tqdm>=4.64,<5",

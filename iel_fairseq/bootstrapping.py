@@ -10,7 +10,6 @@ rounds lies in the save directory, and nowhere else::
 from __future__ import annotations
 
 import glob
-import json
 import logging
 import math
 import os
@@ -29,7 +28,8 @@ from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.files import writing
+from iel_fairseq.json_data import write_json
 from iel_fairseq.training_start import resumed_checkpoint
 
 logger = logging.getLogger(__name__)
@@ -253,12 +253,9 @@ class Bootstrapping:
 
     def _write(self, rounds: list[Round]) -> None:
         record = asdict(replace(self.record, rounds=rounds))
-        try:
+        with writing(self._cfg.save_dir):
             os.makedirs(self._cfg.save_dir, exist_ok=True)
-            with whole_file(self._file("bootstrapping.json")) as file:
-                json.dump(record, file, indent=1)
-        except OSError as error:
-            raise not_written(self._cfg.save_dir, error) from error
+            write_json(self._file("bootstrapping.json"), record)
 
     # --- the beginning of a round ----------------------------------------------------------------------------------
 

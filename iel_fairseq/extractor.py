@@ -63,16 +63,13 @@ def load_extractor(
     sha256 = checkpoint_sha256(path, "extractor")
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     cfg = state["cfg"]
-    with in_one_line(path, "no extractor can be made of its settings"):
+    with in_one_line(path, "no extractor can be made of its settings and weights"):
         enhancement = _with_data(Enhancement.from_task_state(state["task_state"]), cfg, task)
         _check_languages(path, task, enhancement)
         _check_dictionaries(path, task, state["model"], enhancement)
         with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
             model = models.build_model(cfg.model, task, from_checkpoint=True)
-        try:
-            model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
-        except RuntimeError as error:
-            raise IELError(f"{path}: its weights do not fit its own settings ({str(error).splitlines()[0]})") from error
+        model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
     check_extractor(model, layer, heads)
     model.eval()
     # As fairseq-generate does. A Transformer computes attention for the layer asked for, others only if told.

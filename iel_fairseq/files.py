@@ -74,6 +74,22 @@ def not_written(path: str, error: OSError) -> IELError:
     return IELError(f"{name}: cannot be written ({error.strerror}); name another place")
 
 
+@contextmanager
+def writing(path: str) -> Iterator[None]:
+    """Within it *path* is written; where it, or a file that the error names, cannot be, that is one line.
+
+    Raises:
+        IELError: it cannot be written
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        refused = error if isinstance(error, OSError) else error.__context__  # torch hides it behind one of its own
+        if not isinstance(refused, OSError):
+            raise
+        raise not_written(path, refused) from error
+
+
 def discard_standard_output() -> None:
     """Let nothing that is still buffered be written when the interpreter ends: nobody reads it, or it has no place."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -88,7 +104,7 @@ def alone_in(folder: str) -> Iterator[None]:
     """
     path = os.path.join(folder, "lock")
     with ExitStack() as stack:  # the system lets go of a dead process's locks
-        try:
+        with writing(path):
             os.makedirs(folder, exist_ok=True)
             lock = stack.enter_context(open(path, "ab"))
             try:
@@ -96,8 +112,6 @@ def alone_in(folder: str) -> Iterator[None]:
             except (BlockingIOError, PermissionError):
                 logger.info(f"{folder}: waiting for another process that works in this folder")
                 fcntl.lockf(lock, fcntl.LOCK_EX)
-        except OSError as error:
-            raise not_written(path, error) from error
         yield
 
 

@@ -12,6 +12,8 @@ import reprlib
 from functools import cache
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from iel_fairseq.files import whole_file
+
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
@@ -50,6 +52,16 @@ def parse_json(text: str | bytes, kind: type[Kind], unknown: UnknownKeys = "forb
             raise ValueError(f"{place}: a key that this version of iel_fairseq does not know") from error
         found = "" if wrong["type"] in ("json_invalid", "missing") else f", not {reprlib.repr(wrong['input'])}"
         raise ValueError(f"{place}: {wrong['msg']}{found}" if place else f"{wrong['msg']}{found}") from error
+
+
+def write_json(path: str | os.PathLike[str], values: Any) -> None:
+    """Let the file at *path* hold *values*, whole or not at all.
+
+    Raises:
+        OSError: it cannot be written
+    """
+    with whole_file(os.fspath(path)) as file:
+        json.dump(values, file, indent=1, ensure_ascii=False)
 
 
 def checked(values: Any, kind: type[Kind]) -> Kind:

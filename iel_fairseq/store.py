@@ -30,6 +30,7 @@ from fairseq.data.indexed_dataset import MMapIndexedDataset
 
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import whole_file
+from iel_fairseq.json_data import write_json
 from iel_fairseq.store_files import DAMAGED, FILES, Rows, crc32, open_rows, read_manifest
 from iel_fairseq.version import __version__
 
@@ -227,8 +228,7 @@ class Store:
             "sentences_without_words": int((sizes == 0).sum()),
             "crc32": {name: crc32(self._file(name)) for name in FILES},
         }
-        with whole_file(self._file("manifest.json")) as file:
-            json.dump(manifest, file, indent=2)
+        write_json(self._file("manifest.json"), manifest)
         self._remove_shards()
 
     def _remove_shards(self) -> None:

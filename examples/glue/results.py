@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from fairseq import checkpoint_utils
 
 import iel_fairseq  # noqa: F401  (lets torch's safe loader read fairseq's checkpoints)
 from iel_fairseq.files import whole_file
+from iel_fairseq.json_data import write_json
 
 
 def write_score(folder: Path) -> None:
@@ -81,8 +81,7 @@ def main() -> None:
         write_score(arguments.folder)
         return
     records = print_table(arguments)
-    with whole_file(str(arguments.json)) as file:
-        json.dump(records, file, indent=1)
+    write_json(arguments.json, records)
 
 
 if __name__ == "__main__":

@@ -208,22 +208,10 @@ def load_classifier(path: str, device: torch.device, max_tokens: int | None = No
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     remembered = WordEnhancement.from_task_state(path, state["task_state"])
     pretrained = remembered.pretrained
-    with in_one_line(path, "no classifier can be made of its configuration and tokenizer"):
+    with in_one_line(path, "no classifier can be made of its configuration, tokenizer and weights"):
         model = HFSequenceClassifier(pretrained.build_model(), pretrained.build_tokenizer(), pretrained)
-    load_weights(model, path, state["model"])
+        model.load_state_dict(state["model"])
     glue = GLUE_TASKS[remembered.glue_task]
     with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then
         Classifier(model, glue, torch.device("cpu"), path=path).scores(["text"])
     return Classifier(model, glue, device, max_tokens, path, sha256, remembered.importance)
-
-
-def load_weights(model: HFSequenceClassifier, path: str, weights: dict[str, Tensor]) -> None:
-    """Load the weights of the checkpoint at *path*.
-
-    Raises:
-        IELError: they are another model's
-    """
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        raise IELError(f"{path}: its weights do not fit its own settings ({str(error).splitlines()[0]})") from error

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from fairseq.data.data_utils import collate_tokens
 from torch import Tensor
 
 from iel_fairseq.classification.words import SEPARATOR, append_word
@@ -125,14 +126,17 @@ def pad(encoded: Sequence[Encoded], tokenizer) -> dict[str, Tensor]:
     Returns:
         ``input_ids`` and ``attention_mask``, int64 ``(B, longest)``, and ``token_type_ids`` for models that want them
     """
-    size = len(encoded), max(len(row.input_ids) for row in encoded)
-    ids, types = torch.full(size, tokenizer.pad_token_id or 0), torch.zeros(size, dtype=torch.int64)
-    mask = torch.zeros(size, dtype=torch.int64)
-    for number, row in enumerate(encoded):
-        length = len(row.input_ids)
-        place = slice(size[1] - length, None) if tokenizer.padding_side == "left" else slice(length)
-        ids[number, place] = torch.from_numpy(row.input_ids)
-        types[number, place] = torch.from_numpy(row.token_type_ids)
-        mask[number, place] = 1
-    batch = {"input_ids": ids, "attention_mask": mask}
-    return {**batch, "token_type_ids": types} if "token_type_ids" in tokenizer.model_input_names else batch
+
+    def joined(rows: Iterable[np.ndarray], padding: int) -> Tensor:
+        return collate_tokens(
+            [torch.from_numpy(row) for row in rows], padding, left_pad=tokenizer.padding_side == "left"
+        ).long()
+
+    ids = [row.input_ids for row in encoded]
+    batch = {
+        "input_ids": joined(ids, tokenizer.pad_token_id),
+        "attention_mask": joined((np.ones_like(row) for row in ids), 0),
+    }
+    if "token_type_ids" in tokenizer.model_input_names:
+        batch["token_type_ids"] = joined((row.token_type_ids for row in encoded), 0)
+    return batch

@@ -18,7 +18,7 @@ import torch
 
 from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import not_written
+from iel_fairseq.files import writing
 
 logger = logging.getLogger(__name__)
 
@@ -42,14 +42,12 @@ def run(arguments: argparse.Namespace) -> None:
     classifier = load_classifier(arguments.path, torch.device("cpu"))
     model = classifier.model
     part = f"{folder}.part"
-    try:
+    with writing(folder):
         shutil.rmtree(part, ignore_errors=True)
         hf: Any = model.hf
         hf.save_pretrained(part)
         model.tokenizer.save_pretrained(part)
         os.replace(part, folder)
-    except OSError as error:
-        raise not_written(folder, error) from error
     logger.info(f"{folder}: written")
     if classifier.importance is not None:
         logger.warning(

@@ -51,8 +51,12 @@ def check_outputs(inputs: Sequence[str], outputs: Mapping[str, str | None]) -> N
 
 
 @contextmanager
-def output_file(path: str | None) -> Iterator[IO[str]]:
+def output_file(path: str | None, mode: str = "w") -> Iterator[IO]:
     """Standard output, or a file that appears when it is whole; where *path* is a link, what it leads to.
+
+    Args:
+        path: its name; None: standard output
+        mode: as :func:`~iel_fairseq.files.whole_file` has it
 
     Raises:
         IELError: it cannot be written
@@ -62,7 +66,7 @@ def output_file(path: str | None) -> Iterator[IO[str]]:
         return
     path = behind_links(path)
     try:
-        with whole_file(path) as file:
+        with whole_file(path, mode) as file:
             yield file
     except OSError as error:
         if error.filename not in (None, path):

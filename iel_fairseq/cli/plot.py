@@ -17,11 +17,10 @@ from typing import Any
 from iel_fairseq.attention_reader import AttentionReader
 from iel_fairseq.bootstrapping_record import Record
 from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
-from iel_fairseq.cli.files import input_lines, input_name
+from iel_fairseq.cli.files import input_lines, input_name, output_file
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.cli.texts import texts_name
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import behind_links, not_written, whole_file
 from iel_fairseq.json_data import read_json
 from iel_fairseq.readings import Reading, readings_of
 from iel_fairseq.reports.runs import control_score
@@ -87,13 +86,11 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--output {arguments.output}: its name ends in one of {', '.join(endings)}")
     figure = arguments.figure(arguments)
     try:
-        with whole_file(behind_links(arguments.output), "w" if isinstance(figure, str) else "wb") as file:
+        with output_file(arguments.output, "w" if isinstance(figure, str) else "wb") as file:
             if isinstance(figure, str):
                 file.write(figure)
             else:
                 figure.savefig(file, dpi=150, format=ending.removeprefix("."))
-    except OSError as error:
-        raise not_written(arguments.output, error) from error
     except ValueError as error:
         raise IELError(f"{arguments.output}: cannot be written ({error})") from error
 

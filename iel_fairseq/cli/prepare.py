@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import os
 from contextlib import nullcontext
+from dataclasses import fields
 from typing import Any
 
 from iel_fairseq.corpora import CORPORA, corpus_splits
@@ -76,15 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--max-length {arguments.max_length}: a number of words, or 0")
     if not (arguments.max_ratio == 0 or arguments.max_ratio >= 1):
         raise IELError(f"--max-ratio {arguments.max_ratio}: it is at least 1, or 0")
-    options = Options(
-        arguments.source_lang,
-        arguments.target_lang,
-        arguments.merges,
-        arguments.joint,
-        arguments.truecase,
-        arguments.max_ratio,
-        arguments.max_length,
-    )
+    options = Options(**{each.name: getattr(arguments, each.name) for each in fields(Options)})
     print(statistics_table(Preparation(arguments.destdir, _splits(arguments), options, arguments.workers).run()))
 
 

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 import logging
 import os
 from typing import Any
 
-from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.files import whole_file, writing
+from iel_fairseq.json_data import write_json
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,17 +57,16 @@ def run(arguments: argparse.Namespace) -> None:
     found = sections(results, os.path.basename(prefix))
     data = records(results)
     markdown = markdown_page(found)
-    try:
+    with writing(prefix):
         os.makedirs(os.path.dirname(os.path.abspath(prefix)), exist_ok=True)
         for picture in (part for _, parts in found for part in parts if isinstance(part, Picture)):
             with whole_file(os.path.join(os.path.dirname(prefix), picture.file), "wb") as file:
                 file.write(picture.png)
         _write_csv(f"{prefix}.csv", data)
-        for ending, text in (("md", markdown), ("html", report_page(found)), ("json", json.dumps(data, indent=1))):
+        write_json(f"{prefix}.json", data)
+        for ending, text in (("md", markdown), ("html", report_page(found))):
             with whole_file(f"{prefix}.{ending}") as file:
                 file.write(text)
-    except OSError as error:
-        raise not_written(prefix, error) from error
     print(markdown, end="")
 
 

@@ -8,8 +8,6 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -25,7 +23,7 @@ from iel_fairseq.checkpoint_safety import (
     what_is_wrong,
 )
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import not_written, whole_file
+from iel_fairseq.files import whole_file, writing
 from iel_fairseq.remembered_extractor import look_beside
 
 
@@ -175,37 +173,25 @@ def write_checkpoints_whole() -> None:
         if async_write or not PathManager.supports_rename(filename):
             save(obj, filename, async_write)
             return
-        with _written(filename), whole_file(filename, "wb") as file:
+        with writing(filename), whole_file(filename, "wb") as file:
             torch.save(obj, file)
 
     @functools.wraps(copy)
     def whole_copy(src_path, dst_path, overwrite=False):
         if not PathManager.supports_rename(dst_path):
             return copy(src_path, dst_path, overwrite)
-        with open(src_path, "rb") as source, _written(dst_path), whole_file(dst_path, "wb") as file:
+        with open(src_path, "rb") as source, writing(dst_path), whole_file(dst_path, "wb") as file:
             shutil.copyfileobj(source, file)
         return dst_path
 
     @functools.wraps(verify)
     def verify_checkpoint_directory(save_dir):
-        with _written(save_dir):
+        with writing(save_dir):
             verify(save_dir)
 
     checkpoint_utils.torch_persistent_save = torch_persistent_save
     PathManager.copy = staticmethod(whole_copy)
     checkpoint_utils.verify_checkpoint_directory = verify_checkpoint_directory
-
-
-@contextmanager
-def _written(path: str) -> Iterator[None]:
-    """Turn what is raised where *path* cannot be written into one line; torch hides it behind an error of its own."""
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        refused = error if isinstance(error, OSError) else error.__context__
-        if not isinstance(refused, OSError):
-            raise
-        raise not_written(path, refused) from error
 
 
 def remember_the_data_of_plain_trainings() -> None:

@@ -8,7 +8,6 @@ import numpy as np
 
 from iel_fairseq.classification.classifier import Attention, Classifier
 from iel_fairseq.classification.words import SEPARATOR, words_of
-from iel_fairseq.explainers.registry import Explainer, register
 from iel_fairseq.explainers.result import Explanation
 
 
@@ -21,8 +20,7 @@ def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: in
         IELError: the model has no attention that can be read, as those that read by windows, or generate
     """
     for row, attention in classifier.attention(texts):
-        prediction = classifier.predictions(attention.scores[None])[0]
-        yield row, Explanation.of(texts[row], _by_word(texts[row], attention), prediction)
+        yield row, Explanation.of(texts[row], _by_word(texts[row], attention), attention.scores)
 
 
 def _by_word(text: str, attention: Attention) -> np.ndarray:
@@ -43,6 +41,3 @@ def _by_word(text: str, attention: Attention) -> np.ndarray:
         if before or words[number].start < end:
             scores[number] += weight
     return scores
-
-
-register(Explainer("attention", explain))

@@ -7,9 +7,11 @@ from functools import partial
 
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.words import words_of
-from iel_fairseq.explainers.registry import Explainer, register
 from iel_fairseq.explainers.result import Explanation, seed_of
 from iel_fairseq.explainers.together import Ask, answer_together
+
+AT_ONCE = 64
+"""Texts that are explained together."""
 
 
 def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: int) -> Iterator[tuple[int, Explanation]]:
@@ -24,7 +26,7 @@ def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: in
         seed: of each text's own random state
     """
     questions = [partial(_explain_one, text, samples, seed) for text in texts]
-    yield from answer_together(questions, classifier.scores, EXPLAINER.at_once)
+    yield from answer_together(questions, classifier.scores, AT_ONCE)
 
 
 def lime_explainer(text: str, seed: int):
@@ -41,17 +43,9 @@ def lime_explainer(text: str, seed: int):
 def _explain_one(text: str, samples: int, seed: int, ask: Ask) -> Explanation:
     words = words_of(text)
     if not words:
-        return Explanation.of(text, [], _prediction(ask([text])[0]))
+        return Explanation.of(text, [], ask([text])[0])
     found = lime_explainer(text, seed).explain_instance(
         text, ask, top_labels=1, num_features=len(words), num_samples=samples
     )
     weights = dict(found.as_list(label=found.top_labels[0]))
-    return Explanation.of(text, [weights[word.text] for word in words], _prediction(found.predict_proba))
-
-
-def _prediction(scores) -> float:
-    return float(scores[0] if len(scores) == 1 else scores.argmax())
-
-
-EXPLAINER = Explainer("lime", explain, samples=5000, package="lime", at_once=64)
-register(EXPLAINER)
+    return Explanation.of(text, [weights[word.text] for word in words], found.predict_proba)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.explainers import attention, lime, random, shap
 from iel_fairseq.explainers.result import Explanation
 
 Explain: TypeAlias = Callable[[Classifier, Sequence[str], int, int], Iterator[tuple[int, Explanation]]]
@@ -32,9 +33,13 @@ class Explainer:
     at_once: int = 8192
 
 
-EXPLAINERS: dict[str, Explainer] = {}
-
-
-def register(explainer: Explainer) -> None:
-    """Let *explainer* be found by its name."""
-    EXPLAINERS[explainer.name] = explainer
+EXPLAINERS = {
+    each.name: each
+    for each in (
+        Explainer("attention", attention.explain),
+        Explainer("lime", lime.explain, samples=5000, package="lime", at_once=lime.AT_ONCE),
+        Explainer("random", random.explain),
+        Explainer("shap", shap.explain, samples=500, package="shap", at_once=shap.AT_ONCE),
+    )
+}
+"""By name."""

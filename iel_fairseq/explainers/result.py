@@ -26,8 +26,17 @@ class Explanation:
     prediction: float
 
     @classmethod
-    def of(cls, text: str, scores: Sequence[float] | np.ndarray, prediction: float) -> Explanation:
-        return cls(words_of(text), np.asarray(scores, dtype=np.float32), float(prediction))
+    def of(cls, text: str, scores: Sequence[float] | np.ndarray, said: np.ndarray | float) -> Explanation:
+        """
+        Args:
+            text: the text
+            scores: of each word
+            said: what the classifier says of it: ``(classes,)``, probabilities, or one score
+        """
+        said = np.atleast_1d(said)
+        return cls(
+            words_of(text), np.asarray(scores, dtype=np.float32), float(said[0] if len(said) == 1 else said.argmax())
+        )
 
     @property
     def important_word(self) -> str | None:

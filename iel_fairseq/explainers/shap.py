@@ -10,9 +10,11 @@ import numpy as np
 
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.words import keep_words, words_of
-from iel_fairseq.explainers.registry import Explainer, register
 from iel_fairseq.explainers.result import Explanation, seed_of
 from iel_fairseq.explainers.together import Ask, answer_together, remembering
+
+AT_ONCE = 64
+"""Texts that are explained together."""
 
 
 def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: int) -> Iterator[tuple[int, Explanation]]:
@@ -29,7 +31,7 @@ def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: in
     masker = WordMasker(classifier.model.tokenizer.mask_token or "...")
     questions = [partial(_explain_one, text, masker, samples) for text in texts]
     seeds = [seed_of(text, seed) for text in texts]
-    yield from answer_together(questions, classifier.scores, EXPLAINER.at_once, seeds)
+    yield from answer_together(questions, classifier.scores, AT_ONCE, seeds)
 
 
 class WordMasker:
@@ -78,13 +80,8 @@ def _explain_one(text: str, masker: WordMasker, samples: int, ask: Ask) -> Expla
     ask = remembering(ask)  # the package asks for the whole and for nothing as well
     hidden, whole = ask([masker(np.zeros(len(words), dtype=bool), text)[0][0], text])
     chosen = 0 if len(whole) == 1 else int(whole.argmax())
-    prediction = float(whole[0]) if len(whole) == 1 else chosen
     if len(words) < 2:  # the package wants two; the value of one is known
-        return Explanation.of(text, [whole[chosen] - hidden[chosen]] * len(words), prediction)
+        return Explanation.of(text, [whole[chosen] - hidden[chosen]] * len(words), whole)
     explainer: Any = PartitionExplainer(ask, masker)
     values = explainer([text], max_evals=samples, silent=True).values
-    return Explanation.of(text, values[0, :, chosen], prediction)
-
-
-EXPLAINER = Explainer("shap", explain, samples=500, package="shap", at_once=64)
-register(EXPLAINER)
+    return Explanation.of(text, values[0, :, chosen], whole)

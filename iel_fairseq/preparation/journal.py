@@ -11,8 +11,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256, not_written, whole_file
-from iel_fairseq.json_data import read_json
+from iel_fairseq.files import file_sha256, not_written
+from iel_fairseq.json_data import read_json, write_json
 
 logger = logging.getLogger(__name__)
 
@@ -123,8 +123,7 @@ class Journal:
 
     def _write(self) -> None:
         contents = _Contents(self._request, self._steps)
-        with whole_file(self._path) as file:
-            json.dump(asdict(replace(contents, sha256=contents.sum())), file, indent=1, ensure_ascii=False)
+        write_json(self._path, asdict(replace(contents, sha256=contents.sum())))
 
 
 def _flat(request: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import file_sha256, whole_file
-from iel_fairseq.json_data import checked, read_json
+from iel_fairseq.files import file_sha256
+from iel_fairseq.json_data import checked, read_json, write_json
 from iel_fairseq.preparation.moses_text import MosesText
 
 FILE = "preparation.json"
@@ -85,8 +84,7 @@ class PreparedFolder:
         """Write it into its folder."""
         contents = asdict(self) | {"format": FORMAT}
         del contents["folder"]
-        with whole_file(os.path.join(self.folder, FILE)) as file:
-            json.dump(contents, file, indent=1, ensure_ascii=False)
+        write_json(os.path.join(self.folder, FILE), contents)
 
     def text(self, language: str) -> MosesText:
         """The two ways between raw text and tokens of one of its languages.

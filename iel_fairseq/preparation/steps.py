@@ -15,7 +15,6 @@ same input gives the same files, whatever the number of processes.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -29,7 +28,8 @@ from typing import Any
 
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import alone_in, file_sha256, not_written, whole_file
+from iel_fairseq.files import alone_in, file_sha256, whole_file, writing
+from iel_fairseq.json_data import write_json
 from iel_fairseq.preparation.bpe import apply_codes, learn_codes, write_vocabulary
 from iel_fairseq.preparation.journal import Journal
 from iel_fairseq.preparation.moses_text import write_truecaser
@@ -95,10 +95,8 @@ class Preparation:
         """
         with alone_in(self._folder):
             self._journal = Journal(self._folder, "journal.json", self._request)
-            try:
+            with writing(self._folder):
                 return self._run()
-            except OSError as error:
-                raise not_written(self._folder, error) from error
 
     def _run(self) -> dict[str, Any]:
         started = time.perf_counter()
@@ -273,8 +271,7 @@ class Preparation:
         stages = {**dict.fromkeys(self._codes.values(), "bpe"), **dict.fromkeys(self._truecasers.values(), "tok")}
         for name, stage in stages.items():
             shutil.copyfile(self._path(stage, name), os.path.join(part, name))
-        with whole_file(os.path.join(part, "statistics.json")) as file:
-            json.dump(statistics, file, indent=1, ensure_ascii=False)
+        write_json(os.path.join(part, "statistics.json"), statistics)
         PreparedFolder(
             part,
             *self._options.languages,

@@ -16,7 +16,7 @@ from iel_fairseq.classification.encoding import encode, pad, without_special_tok
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.errors import IELError
-from iel_fairseq.explainers.registry import EXPLAINERS
+from iel_fairseq.explainers import EXPLAINERS
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 
 TEXT = "the film was playing!\tdon't you like dogs"
