@@ -11,6 +11,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from iel_fairseq.doctor import FAILED, examine
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """It has no options."""
@@ -18,8 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Run the subcommand; ends the process with exit status 1 if a check failed."""
-    from iel_fairseq.doctor import FAILED, examine
-
     failed = False
     for finding in examine():
         print(finding, flush=True)

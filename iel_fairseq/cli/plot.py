@@ -174,7 +174,7 @@ def _noise(arguments: argparse.Namespace):
 
     Baseline and control are lines; seeds are dots around their mean.
     """
-    from iel_fairseq.plots import NoiseRecord, noise_figure  # matplotlib is slow to import
+    from iel_fairseq.reports.plots import NoiseRecord, noise_figure  # matplotlib is slow to import
 
     try:
         return noise_figure(read_json(arguments.results, list[NoiseRecord], unknown="ignore"))
@@ -191,7 +191,7 @@ def _bootstrap(arguments: argparse.Namespace):
 
     The score is the one that chooses the best checkpoint.
     """
-    from iel_fairseq.plots import bootstrapping_figure
+    from iel_fairseq.reports.plots import bootstrapping_figure
 
     record = Record.read(os.path.join(arguments.save_dir, "bootstrapping.json"))
     control = None if arguments.control is None else control_score(arguments.control, record.metric)

@@ -19,7 +19,10 @@ from iel_fairseq.corpora import CORPORA, corpus_splits
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import alone_in
-from iel_fairseq.preparation.processes import cores
+from iel_fairseq.preparation.pair_work import Options
+from iel_fairseq.preparation.steps import Preparation
+from iel_fairseq.processes import cores
+from iel_fairseq.text_files import text_file
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read.add_argument("--validpref", metavar="FP", help="likewise, for validation")
     read.add_argument("--testpref", metavar="FP", help="likewise, test sets, with commas between them")
     text = parser.add_argument_group("what is done to the text")
-    text.add_argument("--merges", type=int, default=16000, help="BPE merge operations")
+    text.add_argument("--merges", type=int, default=Options.merges, help="BPE merge operations")
     dictionaries = text.add_mutually_exclusive_group()
     dictionaries.add_argument(
         "--joint", action="store_true", default=True, help="merges and dictionary of both languages together: default"
@@ -40,10 +43,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     dictionaries.add_argument("--separate", action="store_false", dest="joint", help="of each language for itself")
     text.add_argument("--no-truecase", action="store_false", dest="truecase", help="leave case as it is")
     text.add_argument(
-        "--max-ratio", type=float, default=1.5, help="drop training pairs with a higher length ratio; 0: none"
+        "--max-ratio",
+        type=float,
+        default=Options.max_ratio,
+        help="drop training pairs with a higher length ratio; 0: none",
     )
     text.add_argument(
-        "--max-length", type=int, default=175, help="drop training pairs with more words on a side; 0: none"
+        "--max-length",
+        type=int,
+        default=Options.max_length,
+        help="drop training pairs with more words on a side; 0: none",
     )
     written = parser.add_argument_group("output")
     written.add_argument("--destdir", required=True, metavar="DIR", help="folder for everything that is made")
@@ -57,9 +66,6 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: wrong options, or any problem of the data
     """
-    from iel_fairseq.preparation.pair_work import Options
-    from iel_fairseq.preparation.steps import Preparation
-
     if (arguments.dataset is None) == (arguments.trainpref is None):
         raise IELError("name a DATASET, or your own data with --trainpref and --validpref, and not both")
     for option in ("validpref", "testpref"):
@@ -98,8 +104,6 @@ def _splits(arguments: argparse.Namespace) -> list[Split]:
 
 
 def _text(prefix: str, language: str) -> str:
-    from iel_fairseq.text_files import text_file
-
     path = f"{prefix}.{language}"
     found = text_file(path)
     if found is None:

@@ -18,6 +18,9 @@ from typing import Any
 
 from iel_fairseq.files import whole_file, writing
 from iel_fairseq.json_data import write_json
+from iel_fairseq.reports.pages import Picture, markdown_page, report_page
+from iel_fairseq.reports.report import records, score_run, sections
+from iel_fairseq.reports.runs import Run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,10 +44,6 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: a folder is no finished run, or a result cannot be written
     """
-    from iel_fairseq.reports.pages import Picture, markdown_page, report_page
-    from iel_fairseq.reports.report import records, score_run, sections
-    from iel_fairseq.reports.runs import Run
-
     logging.getLogger("sacrebleu").setLevel(logging.WARNING)  # it reports every step
     results = [
         result

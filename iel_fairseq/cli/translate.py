@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from iel_fairseq.cli.files import check_outputs, input_lines, input_name, output_file
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.processes import in_pieces
+from iel_fairseq.processes import in_pieces
 from iel_fairseq.source_tokens import TooLongError
 from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator
 

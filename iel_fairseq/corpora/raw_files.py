@@ -19,6 +19,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
 
+from tqdm import tqdm
+
 from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import UNREADABLE, file_sha256, not_written, whole_file
@@ -160,8 +162,6 @@ def fetch(address: Address, path: str) -> None:
 
 
 def _download(address: Address, part: str) -> None:
-    from tqdm import tqdm
-
     for attempt in range(1, ATTEMPTS + 1):
         have = os.path.getsize(part) if os.path.exists(part) else 0
         if address.size is not None and have >= address.size:

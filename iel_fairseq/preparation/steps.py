@@ -26,6 +26,8 @@ from functools import partial
 from importlib.metadata import version
 from typing import Any
 
+from tqdm import tqdm
+
 from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import alone_in, file_sha256, whole_file, writing
@@ -36,7 +38,7 @@ from iel_fairseq.preparation.moses_text import write_truecaser
 from iel_fairseq.preparation.pair_work import Options, Tokenize, Transform, Worked, truecase
 from iel_fairseq.preparation.parallel_text import Pair, aligned
 from iel_fairseq.preparation.prepared_folder import FORMAT, PreparedFolder
-from iel_fairseq.preparation.processes import in_order, in_pieces
+from iel_fairseq.processes import in_order, in_pieces
 
 logger = logging.getLogger(__name__)
 
@@ -220,8 +222,6 @@ class Preparation:
         self, work: Iterable[Worked], stage: str, name: str, count: int | None, doing: str = "read"
     ) -> tuple[int, tuple[Counter[str], Counter[str]], Counter[str]]:
         """Write pairs as they come; their number, and what was counted."""
-        from tqdm import tqdm
-
         os.makedirs(self._path(stage), exist_ok=True)
         left, right = map(self._path, self._texts(stage, name))
         written = 0

@@ -6,6 +6,9 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from sacrebleu import sentence_chrf
+
+from iel_fairseq.attention_reader import AttentionReader
 from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.raw_text import TokensForText
 from iel_fairseq.reports.runs import Run, System
@@ -31,8 +34,6 @@ def most_different(
     Returns:
         index of the sentence, chrF of the system's, chrF of the control's
     """
-    from sacrebleu import sentence_chrf
-
     scored = [
         (index, sentence_chrf(ours, [reference]).score, sentence_chrf(theirs, [reference]).score)
         for index, (ours, theirs, reference) in enumerate(zip(system, control, references, strict=True))
@@ -56,8 +57,6 @@ def attention_words(run: Run, system: System, split: str, indices: Sequence[int]
     Returns:
         by index, none of a sentence that is too long; empty where the extractor is missing, which is logged
     """
-    from iel_fairseq.attention_reader import AttentionReader
-
     try:
         checkpoint, data = system.folder / "checkpoint_best.pt", run.folder / "data-bin"
         reader = replace(AttentionReader.from_pretrained(checkpoint, data, cpu=True), text=TokensForText())

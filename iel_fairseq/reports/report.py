@@ -237,7 +237,7 @@ def _pictures(members: Sequence[Result], prefix: str) -> list[Part]:
         members: results of the run
         prefix: of the names of the files
     """
-    from iel_fairseq.plots import (  # this imports matplotlib
+    from iel_fairseq.reports.plots import (  # this imports matplotlib
         NoiseRecord,
         bootstrapping_figure,
         noise_figure,

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 
+from fairseq import checkpoint_utils
+
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import checked
@@ -62,8 +64,6 @@ class Training:
 
 @cache
 def _training(path: str, changed: int) -> Training:
-    from fairseq import checkpoint_utils
-
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     with in_one_line(path, "damaged, it does not say how it was trained"):
         restarted = state["cfg"]["task"].get("bootstrap_restart", False)

@@ -12,8 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
+from sacrebleu import significance
+from sacrebleu.metrics import BLEU, CHRF, TER
+from sacrebleu.significance import PairedTest, Result
 
-from iel_fairseq.preparation.processes import cores
+from iel_fairseq.processes import cores
 
 TRIALS = 10_000
 """Of the randomization."""
@@ -54,9 +57,6 @@ def compare(
     Returns:
         by name of the system, by name of the metric
     """
-    from sacrebleu.metrics import BLEU, CHRF, TER
-    from sacrebleu.significance import PairedTest, Result
-
     first = control or next(iter(translations))
     names = [first, *(name for name in translations if name != first)]
     metrics = {
@@ -92,8 +92,6 @@ def _as_large_counted_in() -> Iterator[None]:
     It counts larger ones only. Where few translations differ many trials give the same difference again, and of two
     systems that differ in one sentence it says p < 0.001.
     """
-    from sacrebleu import significance
-
     before = significance._compute_p_value
     significance._compute_p_value = lambda stats, real_difference: float(
         (np.sum(stats >= real_difference - ROUNDING) + 1) / (len(stats) + 1)

@@ -15,10 +15,10 @@ from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.cli.plot import _noise
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
-from iel_fairseq.plots import bootstrapping_figure
 from iel_fairseq.preparation.journal import Journal
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
 from iel_fairseq.readings import Reading, read_readings
+from iel_fairseq.reports.plots import bootstrapping_figure
 
 
 def mutants(path: Path, count: int):

@@ -19,11 +19,11 @@ from sacrebleu import corpus_bleu, corpus_chrf, corpus_ter
 from iel_fairseq import cli
 from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.errors import IELError
-from iel_fairseq.plots import training_figure
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
 from iel_fairseq.reports import differences, report
 from iel_fairseq.reports.differences import most_different
 from iel_fairseq.reports.pages import Picture, Sentences, Table, markdown_page, report_page
+from iel_fairseq.reports.plots import training_figure
 from iel_fairseq.reports.runs import Run, System, control_of, control_score, place
 from iel_fairseq.reports.scores import compare
 
@@ -374,7 +374,7 @@ def test_rounds_are_drawn_with_the_control_of_bootstrapping(run_folder, monkeypa
     record = Record("loss", False, [Round(1, 1, "a.pt", scores={"1": 4.0}, losses={"1": 4.0})])
     (run_folder / "transformer/bootstrap/bootstrapping.json").write_text(json.dumps(asdict(record)))
     drawn = []
-    monkeypatch.setattr("iel_fairseq.plots.bootstrapping_figure", lambda *of: drawn.append(of[1]) or Figure())
+    monkeypatch.setattr("iel_fairseq.reports.plots.bootstrapping_figure", lambda *of: drawn.append(of[1]) or Figure())
     cli.main(["report", str(run_folder)])
     assert drawn == [{"control": 4.25}]
 
@@ -382,7 +382,7 @@ def test_rounds_are_drawn_with_the_control_of_bootstrapping(run_folder, monkeypa
 def test_the_ablation_is_drawn_in_bleu(run_folder, monkeypatch):
     shutil.copytree(run_folder / "transformer/attention-positions", run_folder / "transformer/noise-50-1")
     drawn = []
-    monkeypatch.setattr("iel_fairseq.plots.noise_figure", lambda records: drawn.extend(records) or Figure())
+    monkeypatch.setattr("iel_fairseq.reports.plots.noise_figure", lambda records: drawn.extend(records) or Figure())
     cli.main(["report", str(run_folder)])
     data = json.loads((run_folder / "results.json").read_text())
     assert [(each.system, each.set, each.bleu) for each in drawn] == [

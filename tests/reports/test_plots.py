@@ -10,7 +10,7 @@ import pytest
 from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.cli import main
 from iel_fairseq.errors import IELError
-from iel_fairseq.plots import NoiseRecord, bootstrapping_figure, noise_figure
+from iel_fairseq.reports.plots import NoiseRecord, bootstrapping_figure, noise_figure
 
 
 def record(system: str, bleu: float, name: str = "valid", model: str = "fconv") -> NoiseRecord:

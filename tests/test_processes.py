@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.processes import IN_HAND, cores, in_order, in_pieces
+from iel_fairseq.processes import IN_HAND, cores, in_order, in_pieces
 
 
 def squares():
@@ -53,7 +53,7 @@ def test_a_process_that_is_killed_is_one_line():
 
 def test_processes_end_when_their_parent_is_killed(tmp_path):
     code = (
-        "import os, pathlib, sys, time; from iel_fairseq.preparation.processes import in_order\n"
+        "import os, pathlib, sys, time; from iel_fairseq.processes import in_order\n"
         "def make(): return lambda n: (pathlib.Path(sys.argv[1], str(os.getpid())).touch(), time.sleep(0.05))\n"
         "list(in_order(make, range(10000), 2))"
     )
