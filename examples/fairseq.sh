@@ -18,7 +18,21 @@ measure_bleu() {
   )
 }
 
-# translations FILE: the raw text in the output of fairseq-generate, in the order of the set
-translations() {
-  grep '^D-' "$1" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3-
+# logged LOG COMMAND...: what the command says goes to LOG, whose end is shown where it fails
+logged() {
+  local log=$1
+  shift
+  "$@" >"$log" 2>&1 || {
+    tail -n 20 "$log" >&2
+    return 1
+  }
+}
+
+# decode LOG OPTIONS...: the translations of a set of $WORK/data-bin as the options say, raw text in the order of the set
+decode() {
+  local log=$1
+  shift
+  logged "$log" fairseq-generate "$WORK/data-bin" "${DEVICE[@]}" --beam 5 --max-tokens 4000 \
+    --remove-bpe --tokenizer prepared --prepared-data "$WORK/data-bin" "$@" || return 1
+  grep '^D-' "$log" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3-
 }

@@ -182,9 +182,6 @@ translate() {
     baseline | *control) task=("${PLAIN[@]}") ;;
     *) task=("${ENHANCED[@]}") ;;
   esac
-  fairseq-generate "$WORK/data-bin" --source-lang "$SRC" --target-lang "$TGT" "${task[@]}" "${DEVICE[@]}" \
-    --path "$WORK/$arch/$system/checkpoint_best.pt" --gen-subset "$split" --beam 5 --max-tokens 4000 \
-    --remove-bpe --tokenizer prepared --prepared-data "$WORK/data-bin" --results-path "$WORK/$arch/$system" >"$WORK/$arch/$system/generate.log" 2>&1 ||
-    { tail -n 20 "$WORK/$arch/$system/generate.log" >&2; exit 1; }
-  translations "$WORK/$arch/$system/generate-$split.txt"
+  decode "$WORK/$arch/$system/generate-$split.log" --source-lang "$SRC" --target-lang "$TGT" "${task[@]}" \
+    --path "$WORK/$arch/$system/checkpoint_best.pt" --gen-subset "$split"
 }

@@ -21,8 +21,8 @@ measure_bleu "$WORK"
 validation_bleu() {
   local log
   log=$(dirname "$1")/validate.log
-  fairseq-validate "$WORK/data-bin" "${PLAIN[@]}" "${DEVICE[@]}" --path "$1" --max-tokens 4000 "${EVAL_BLEU[@]}" \
-    >"$log" 2>&1 || { tail -n 20 "$log" >&2; return 1; }
+  logged "$log" fairseq-validate "$WORK/data-bin" "${PLAIN[@]}" "${DEVICE[@]}" --path "$1" --max-tokens 4000 \
+    "${EVAL_BLEU[@]}" || return 1
   sed -n "s/.*valid on 'valid' subset .*| bleu \([0-9.]*\) .*/\1/p" "$log"
 }
 

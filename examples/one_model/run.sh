@@ -27,11 +27,8 @@ bleu() {
   local log=$1 source target
   shift
   IFS=- read -r source target <<<"$(ls "$WORK/data-bin" | sed -n "s/^test\.\(.*-.*\)\..*\.idx$/\1/p" | head -n 1)"
-  fairseq-generate "$WORK/data-bin" --source-lang "$source" --target-lang "$target" \
-    "${DEVICE[@]}" --gen-subset test --beam 5 --max-tokens 4000 --remove-bpe \
-    --tokenizer prepared --prepared-data "$WORK/data-bin" "$@" >"$log" 2>&1 ||
-    { tail -n 20 "$log" >&2; return 1; }
-  translations "$log" | sacrebleu "$WORK/raw/test.$target" --score-only --width 1
+  decode "$log" --source-lang "$source" --target-lang "$target" --gen-subset test "$@" >"$log.text" || return 1
+  sacrebleu "$WORK/raw/test.$target" --input "$log.text" --score-only --width 1
 }
 
 {
