@@ -28,11 +28,14 @@ logged() {
   }
 }
 
-# decode LOG OPTIONS...: the translations of a set of $WORK/data-bin as the options say, raw text in the order of the set
+# decode FOLDER SPLIT OPTIONS...: the translations of a set of $WORK/data-bin, raw text in the order of the set; what
+# fairseq-generate says of them lies in FOLDER
 decode() {
-  local log=$1
-  shift
-  logged "$log" fairseq-generate "$WORK/data-bin" "${DEVICE[@]}" --beam 5 --max-tokens 4000 \
-    --remove-bpe --tokenizer prepared --prepared-data "$WORK/data-bin" "$@" || return 1
-  grep '^D-' "$log" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3-
+  local folder=$1 split=$2
+  shift 2
+  mkdir -p "$folder"
+  logged "$folder/generate.log" fairseq-generate "$WORK/data-bin" "${DEVICE[@]}" --gen-subset "$split" --beam 5 \
+    --max-tokens 4000 --remove-bpe --tokenizer prepared --prepared-data "$WORK/data-bin" --results-path "$folder" "$@" ||
+    return 1
+  grep '^D-' "$folder/generate-$split.txt" | sed 's/^D-//' | LC_ALL=C sort -n -k1,1 | cut -f3-
 }

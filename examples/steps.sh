@@ -89,10 +89,10 @@ describe() {
   bootstrap) echo "$ROUNDS rounds of attention words with their positions, an epoch each" ;;
   bootstrap-control) echo "the baseline trained further on the same, $ROUNDS epochs" ;;
   bootstrap-restart) echo "$ROUNDS rounds, each with a new optimizer, from the start of the learning rate schedule" ;;
-  bootstrap-self-*) echo "$ROUNDS rounds, ${1##*-}% of the sentences without, one model for both passes" ;;
-  mixture-*) echo "attention words with their positions, ${1##*-}% of the sentences without" ;;
-  self-*) echo "attention words with their positions, ${1##*-}% of the sentences without, one model for both passes" ;;
-  noise-*-*) echo "attention words with their positions, $(noise "$1" percent)% of the words random, seed $(noise "$1" seed)" ;;
+  bootstrap-self-[0-9]*) echo "$ROUNDS rounds, ${1##*-}% of the sentences without, one model for both passes" ;;
+  mixture-[0-9]*) echo "attention words with their positions, ${1##*-}% of the sentences without" ;;
+  self-[0-9]*) echo "attention words with their positions, ${1##*-}% of the sentences without, one model for both passes" ;;
+  noise-[0-9]*-[0-9]*) echo "attention words with their positions, $(noise "$1" percent)% of the words random, seed $(noise "$1" seed)" ;;
   *)
     echo "SYSTEMS: there is no system $1" >&2
     exit 1
@@ -182,6 +182,6 @@ translate() {
     baseline | *control) task=("${PLAIN[@]}") ;;
     *) task=("${ENHANCED[@]}") ;;
   esac
-  decode "$WORK/$arch/$system/generate-$split.log" --source-lang "$SRC" --target-lang "$TGT" "${task[@]}" \
-    --path "$WORK/$arch/$system/checkpoint_best.pt" --gen-subset "$split"
+  decode "$WORK/$arch/$system" "$split" --source-lang "$SRC" --target-lang "$TGT" "${task[@]}" \
+    --path "$WORK/$arch/$system/checkpoint_best.pt"
 }

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import torch
-from fairseq.data import AppendTokenDataset, LanguagePairDataset
+from fairseq.data import AppendTokenDataset, ConcatDataset, LanguagePairDataset
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 from torch.utils.data import Dataset
 
@@ -55,7 +55,8 @@ def source_lengths(dataset: LanguagePairDataset) -> np.ndarray:
 
     With ``--truncate-source`` fairseq counts one more of those that it does not cut.
     """
-    if isinstance(dataset.src, AppendTokenDataset):
+    parts = dataset.src.datasets if isinstance(dataset.src, ConcatDataset) else [dataset.src]
+    if any(isinstance(part, AppendTokenDataset) for part in parts):
         return np.array([len(dataset.src[index]) for index in range(len(dataset))], dtype=np.int64)
     return np.asarray(dataset.src_sizes, dtype=np.int64)
 

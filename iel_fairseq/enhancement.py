@@ -31,7 +31,7 @@ class Enhancement:
     Attributes:
         extractor: absolute path of the extractor's checkpoint; None: the model reads the plain source
         extractor_sha256: SHA-256 of that file
-        attn_model: what ``--attn-model`` asked for in training: in later rounds of bootstrapping not the extractor
+        attn_model: what ``--attn-model`` said in training, for the record: of round 1 of bootstrapping
         reads_itself: the model itself is the extractor in decoding; *extractor* made the words it was trained on
         attn_positions: whether attention words had the positions they were read from
         attn_layer: the decoder layer that was read; None: Algorithm 1's own choice

@@ -34,7 +34,7 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
         OSError: it cannot be written, and ``filename`` is *path*; or what is done meanwhile raises it
     """
     encoding = None if "b" in mode else "utf-8"
-    if _is_no_file(path):
+    if is_no_file(path):
         with open(path, mode.replace("w", "a"), encoding=encoding) as file:  # or says that it is a folder
             yield file
         return
@@ -53,12 +53,13 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
 
 def behind_links(path: str) -> str:
     """The file that *path* leads to; what is no file stays as it is."""
-    return path if _is_no_file(path) else os.path.realpath(path)
+    return path if is_no_file(path) else os.path.realpath(path)
 
 
-def _is_no_file(path: str) -> bool:
+def is_no_file(path: str) -> bool:
+    """Whether what is at *path* is something else, such as a pipe; False where nothing is."""
     # What /dev/stdout leads to may be a file: the shell's, to which others write as well.
-    return path.startswith("/dev/") or (os.path.exists(path) and not os.path.isfile(path))
+    return path.startswith(("/dev/std", "/dev/fd/")) or (os.path.exists(path) and not os.path.isfile(path))
 
 
 def no_room(error: OSError) -> bool:

@@ -169,7 +169,7 @@ class TwoPassTranslationTask(TranslationTask):
             words = extract_attention_words(first, src_tokens, **self.attention_choice())
         except NotFiniteError as error:
             number = int(sample["id"][error.row] if "id" in sample else error.row) + 1
-            raise NotFiniteError(0, error.row, f"{self.reader_name}, sentence {number:,}") from error
+            raise NotFiniteError(error.batch, error.row, f"{self.reader_name}, sentence {number:,}") from error
         pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
         words = replace(words, positions=self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos))
         enhanced_sample, enhanced = enhance_batch(

@@ -121,7 +121,7 @@ UNDERSTOOD_ONLY = {  # regular expression: why it is not run
     "^fairseq-train .*--distributed-world-size": "two processes; tests/system/test_training.py starts them",
     "^iel prepare multi30k": "downloads; tests/test_corpora.py reads the files' likes",
     "^iel prepare .*big/train": "a million pairs",
-    "^iel plot noise": "draws what hours of training leave; tests/test_plots.py draws small ones",
+    "^iel plot noise": "draws what hours of training leave; tests/reports/test_plots.py draws small ones",
     r"^iel report .*\.seed": "several trainings; tests/reports/test_report.py makes such a report",
     "iel serve": "serves until it is interrupted; tests/web/test_page.py opens the page",
     "^iel doctor": "trains; tests/test_doctor.py runs it",

@@ -16,14 +16,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fairseq.data import AppendTokenDataset, LanguagePairDataset, ListDataset, StripTokenDataset, TruncateDataset
+from fairseq.data import (
+    AppendTokenDataset,
+    ConcatDataset,
+    LanguagePairDataset,
+    ListDataset,
+    StripTokenDataset,
+    TruncateDataset,
+)
 from fairseq.data.indexed_dataset import MMapIndexedDataset, MMapIndexedDatasetBuilder
 from test_extraction import dataset_of
 from tiny_models import EOS
 
 import iel_fairseq
 from iel_fairseq import __version__, store_files
-from iel_fairseq.attention_store import AttentionStore, share_of_new, source_fingerprint, store_request
+from iel_fairseq.attention_store import AttentionStore, share_of_new, source_fingerprint, source_lengths, store_request
 from iel_fairseq.errors import IELError
 from iel_fairseq.store import _locked
 
@@ -160,6 +167,8 @@ def test_sources_that_need_not_be_truncated_are_the_same():
         dataset = LanguagePairDataset(cut, cut.sizes, whole.src_dict)
         assert dataset.src_sizes.tolist() != whole.src_sizes.tolist()
         assert (source_fingerprint(dataset) == source_fingerprint(whole)) is same
+        joined = LanguagePairDataset(ConcatDataset([cut, cut]), np.tile(cut.sizes, 2), whole.src_dict)
+        assert source_lengths(joined).tolist() == [len(cut[index]) for index in range(3)] * 2
 
 
 @pytest.mark.parametrize("dtype", [np.uint16, np.int32])

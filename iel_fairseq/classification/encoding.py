@@ -61,12 +61,14 @@ def encode(
     Returns:
         what the model reads, and how many texts were cut
     """
-    enhanced = [append_word(text, word) for text, word in zip(texts, appended or [None] * len(texts), strict=True)]
-    found = _tokens(tokenizer, enhanced)
+    words = list(appended or [None] * len(texts))
+    if any(words):
+        plain = without_special_tokens(tokenizer, [word or "" for word in words])
+        words = [word and text for word, text in zip(words, plain, strict=True)]
+    found = _tokens(tokenizer, [append_word(text, word) for text, word in zip(texts, words, strict=True)])
     too_long = [row for row, encoded in enumerate(found) if len(encoded.input_ids) > limit]
     for row in too_long:
-        word = appended[row] if appended else None
-        found[row] = _cut(tokenizer, texts[row], limit, word)
+        found[row] = _cut(tokenizer, texts[row], limit, words[row])
     return found, len(too_long)
 
 

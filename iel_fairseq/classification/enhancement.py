@@ -24,7 +24,7 @@ class WordEnhancement:
         importance: the explainer whose word is appended; None: the model reads the plain text
         extractor: absolute path of the extractor's checkpoint
         extractor_sha256: SHA-256 of that file
-        importance_model: what the training's ``--importance-model`` said
+        importance_model: what ``--importance-model`` said in training, for the record
         samples: perturbations of a text, as the explainer has it
         seed: of the explainer
     """

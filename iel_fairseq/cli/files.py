@@ -9,7 +9,7 @@ from contextlib import contextmanager, nullcontext
 from typing import IO
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import behind_links, not_written, whole_file
+from iel_fairseq.files import behind_links, is_no_file, not_written, whole_file
 from iel_fairseq.text_files import lines_of, numbered_lines
 
 
@@ -40,14 +40,14 @@ def check_outputs(inputs: Sequence[str], outputs: Mapping[str, str | None]) -> N
     Raises:
         IELError: one of them is read as well, or written twice
     """
-    taken = {os.path.realpath(path) for path in inputs if os.path.isfile(path)}
+    taken = {os.path.realpath(path): "it is read" for path in inputs if os.path.isfile(path)}
     for option, path in outputs.items():
-        if path is None or path.startswith("/dev/"):
+        if path is None or is_no_file(path):
             continue
         file = os.path.realpath(path)
         if file in taken:
-            raise IELError(f"{option} {path}: it is read, or written, already; name another file")
-        taken.add(file)
+            raise IELError(f"{option} {path}: {taken[file]}; name another file")
+        taken[file] = f"{option} writes it"
 
 
 @contextmanager

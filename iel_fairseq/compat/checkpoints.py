@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy._core import multiarray
+from omegaconf import DictConfig
 
 from iel_fairseq.checkpoint_safety import (
     check_parts,
@@ -95,10 +96,11 @@ def let_options_of_a_training_ask_for_no_extractor() -> None:
     @functools.wraps(load)
     def load_checkpoint_to_cpu(path, arg_overrides=None, *args, **kwargs):
         state = load(path, arg_overrides, *args, **kwargs)
-        options = state["cfg"].get("task") or {}
-        for option in ("attn_model", "importance_model"):
-            if option in options and option not in (arg_overrides or {}):
-                options[option] = None
+        options, asked = state["cfg"].get("task"), arg_overrides or {}
+        if isinstance(options, DictConfig):
+            for option in ("attn_model", "importance_model"):
+                if option in options and option not in asked and option not in (asked.get("task") or {}):
+                    options[option] = None
         return state
 
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu

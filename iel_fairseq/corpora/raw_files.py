@@ -23,7 +23,7 @@ from tqdm import tqdm
 
 from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import UNREADABLE, file_sha256, not_written, whole_file
+from iel_fairseq.files import UNREADABLE, file_sha256, not_written, whole_file, writing
 from iel_fairseq.text_files import text_file
 
 logger = logging.getLogger(__name__)
@@ -69,10 +69,12 @@ class RawFiles:
         if not archive.endswith((".tgz", ".zip")):
             return source
         # Of this archive: in the user's folder, or where it is published, there may be another one by now.
-        folder = os.path.join(self.folder, file_sha256(source)[:16])
+        with _unpacking(source, name):
+            folder = os.path.join(self.folder, file_sha256(source)[:16])
         path = os.path.join(folder, os.path.basename(name))
         if not os.path.exists(path):
-            os.makedirs(folder, exist_ok=True)
+            with writing(path):
+                os.makedirs(folder, exist_ok=True)
             _unpack(source, name, path)
         return path
 
@@ -104,11 +106,17 @@ class RawFiles:
 
 def _unpack(archive: str, name: str, path: str) -> None:
     logger.info(f"{archive}: unpacking {name}")
+    with _unpacking(archive, name, path), whole_file(path, "wb") as file, _member(archive, name) as member:
+        shutil.copyfileobj(member, file, BLOCK)
+
+
+@contextmanager
+def _unpacking(archive: str, name: str, path: str | None = None) -> Iterator[None]:
+    """Within it *name* is read from *archive*, and written to *path*."""
     try:
-        with whole_file(path, "wb") as file, _member(archive, name) as member:
-            shutil.copyfileobj(member, file, BLOCK)
+        yield
     except (*UNREADABLE, *NO_ARCHIVE, KeyError) as error:
-        if isinstance(error, OSError) and error.filename == path:
+        if path is not None and isinstance(error, OSError) and error.filename == path:
             raise not_written(path, error) from error
         raise IELError(f"{archive}: {name} cannot be unpacked ({error}); remove the file, and start again") from error
 

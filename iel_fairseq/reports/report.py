@@ -168,14 +168,13 @@ def _rows(members: Sequence[Result]) -> list[tuple[str, str, list[Result]]]:
     rows: dict[tuple[str, str], list[Result]] = {}
     for result in members:
         same = rows.setdefault((result.model, result.system.name), [])
-        seed = result.system.seed_of_run
-        if any(other.system.seed_of_run == seed for other in same):
+        if any(other.system.seeds == result.system.seeds for other in same):
             raise IELError(
-                f"{same[-1].run.folder} and {result.run.folder}: both have seed {seed} of "
+                f"{same[-1].run.folder} and {result.run.folder}: both have seed {result.system.seed} of "
                 f"{result.model}, {result.system.name}; give folders of other experiments other names"
             )
         same.append(result)
-    return [(model, name, sorted(same, key=lambda one: one.system.seed_of_run)) for (model, name), same in rows.items()]
+    return [(model, name, sorted(same, key=lambda one: one.system.seeds)) for (model, name), same in rows.items()]
 
 
 def _score_table(metric: str, members: Sequence[Result]) -> Table:

@@ -105,10 +105,11 @@ class System:
         return self._training.seed
 
     @property
-    def seed_of_run(self) -> int:
-        """That of the baseline beside it; of a system with noise the own one is in its name."""
+    def seeds(self) -> tuple[int, int]:
+        """That of the baseline beside it, and its own, which with noise is in its name and the same in each run."""
         baseline = self.folder.parent / "baseline"
-        return System("baseline", baseline).seed if (baseline / "checkpoint_best.pt").exists() else self.seed
+        there = (baseline / "checkpoint_best.pt").exists()
+        return System("baseline", baseline).seed if there else self.seed, self.seed
 
     @property
     def updates(self) -> int | None:

@@ -144,7 +144,9 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
                 f"{remembered.samples or 'the number that its explainer has by default'}; leave the option out"
             )
         if remembered.importance is None and model is not None:
-            raise IELError(f"--importance-model {model}: the checkpoint reads texts as they are; leave the option out")
+            raise IELError(
+                f"--importance-model {model}: the checkpoint of --path reads texts as they are; leave the option out"
+            )
         self._reading = True
         self._remember(remembered)
 

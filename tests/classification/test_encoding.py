@@ -87,6 +87,8 @@ def test_what_looks_like_a_special_token_is_no_token_of_the_data_set(tmp_path):
     model = make_classifier(tmp_path).model
     dataset = ClassificationDataset([Example("the [SEP] film", 1)], model)
     assert model.tokenizer.decode(dataset.encoded[0].input_ids) == "[CLS] the [UNK] [UNK] [UNK] film [SEP]"
+    dataset = ClassificationDataset([Example("the film", 1)] * 2, model, ["[MASK]", None])  # another tokenizer's word
+    assert model.tokenizer.decode(dataset.encoded[0].input_ids) == "[CLS] the film [UNK] [UNK] [UNK] [SEP]"
 
 
 def test_a_batch_is_padded_and_the_cut_ones_are_counted(tmp_path):

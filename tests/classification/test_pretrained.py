@@ -225,7 +225,11 @@ def test_what_a_reading_asks_for_must_be_what_the_checkpoint_knows():
     for remembered, options, message in (
         (lime, {"importance_samples": 8}, r"--importance-samples 8: the checkpoint was trained with 9; leave"),
         (replace(lime, samples=None), {"importance_samples": 8}, "trained with the number that its explainer has by"),
-        (plain, {"importance_model": "m.pt"}, "--importance-model m.pt: the checkpoint reads texts as they are"),
+        (
+            plain,
+            {"importance_model": "m.pt"},
+            "--importance-model m.pt: the checkpoint of --path reads texts",
+        ),
     ):
         config = ImportanceEnhancedClassificationConfig(data=".", glue_task="CoLA", **options)
         task = ImportanceEnhancedClassificationTask.setup_task(config, from_checkpoint=True)

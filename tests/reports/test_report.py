@@ -356,6 +356,14 @@ def test_noise_has_seeds_of_its_own_in_each_run(run_folder, tmp_path):
     assert "| transformer | noise-50-1 | 200 | 2 |" in markdown
 
 
+def test_seeds_may_share_a_baseline(run_folder, tmp_path):
+    other = make_run(tmp_path / "tiny.seed2", seed=2)
+    shutil.rmtree(other / "transformer/baseline")
+    shutil.copytree(run_folder / "transformer/baseline", other / "transformer/baseline")
+    cli.main(["report", str(run_folder), str(other), "--systems", "control", "--output", str(tmp_path / "two")])
+    assert "| transformer | control | 150 | 2 |" in (tmp_path / "two.md").read_text()
+
+
 def test_a_picture_has_an_address_that_markdown_can_read(run_folder, tmp_path):
     cli.main(["report", str(run_folder.rename(tmp_path / "my data (v2)"))])
     [address] = re.findall(r"!\[.*\]\((.*)\)", (tmp_path / "my data (v2)/results.md").read_text())

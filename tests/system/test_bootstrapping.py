@@ -107,10 +107,11 @@ def test_the_hub_reads_with_the_extractor_of_the_round_and_begins_none(undisturb
     task.load_dataset("train")
     assert not isinstance(task.dataset("train"), AttnEnhancedDataset)
     assert (folder / "bootstrapping.json").stat().st_mtime_ns == written
+    path = str(folder / "checkpoint_last.pt")
     for asked in (str(folder / "checkpoint_best.pt"), first):
-        other = {"data": str(data), "attn_model": asked, "best_checkpoint_metric": "bleu"}
-        _, _, task = checkpoint_utils.load_model_ensemble_and_task([str(folder / "checkpoint_last.pt")], other)
-        assert task.extractor().path == asked
+        for other in ({"data": str(data), "attn_model": asked}, {"task": {"data": str(data), "attn_model": asked}}):
+            _, _, task = checkpoint_utils.load_model_ensemble_and_task([path], other)
+            assert task.extractor().path == asked
 
 
 @pytest.mark.parametrize("model", ["FILE", "self"])
