@@ -16,7 +16,7 @@ from typing import Any
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
 from iel_fairseq.cli.files import check_outputs, output_file
-from iel_fairseq.cli.texts import stores_of
+from iel_fairseq.cli.texts import files_of, stores_of
 from iel_fairseq.explainers import Explanation
 
 
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: any problem of the texts, the checkpoint, the store or the output
     """
-    check_outputs([arguments.data], {"--output": arguments.output})
+    check_outputs(files_of(arguments), {"--output": arguments.output})
     classifier, texts = explained_texts(arguments)
     with output_file(arguments.output) as file:
         for name in arguments.importance:

@@ -15,7 +15,7 @@ import json
 from iel_fairseq.classification.faithfulness import faithfulness
 from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
 from iel_fairseq.cli.files import check_outputs, output_file
-from iel_fairseq.cli.texts import stores_of, texts_name
+from iel_fairseq.cli.texts import files_of, stores_of, texts_name
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     """
     if arguments.first is not None and arguments.first < 1:
         raise IELError(f"--first {arguments.first}: it is at least 1")
-    check_outputs([arguments.data], {"--json": arguments.json})
+    check_outputs(files_of(arguments), {"--json": arguments.json})
     classifier, texts = explained_texts(arguments)
     first = texts[: arguments.first]
     stores = stores_of(arguments)

@@ -22,7 +22,7 @@ from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import submission_value
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import check_outputs, output_file
-from iel_fairseq.cli.texts import add_store, add_texts, read_texts, split_of, stores_of
+from iel_fairseq.cli.texts import add_store, add_texts, files_of, read_texts, split_of, stores_of
 from iel_fairseq.device import chosen_device
 
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: any problem of the data, the checkpoint, the extractor or the files to write
     """
-    check_outputs([arguments.data], {"--output": arguments.output, "--scores": arguments.scores})
+    check_outputs(files_of(arguments), {"--output": arguments.output, "--scores": arguments.scores})
     overrides: dict[str, Any] = {"data": arguments.data, "cpu": arguments.cpu}
     if arguments.importance_model is not None:
         overrides["importance_model"] = arguments.importance_model

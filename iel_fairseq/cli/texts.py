@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import glob
 import os
 from dataclasses import replace
 
 from iel_fairseq.classification.encoding import without_special_tokens
-from iel_fairseq.classification.glue import Example, GlueTask, read_glue
+from iel_fairseq.classification.glue import FILES, Example, GlueTask, read_glue
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.errors import IELError
@@ -56,6 +57,14 @@ def read_texts(arguments: argparse.Namespace, glue: GlueTask, model: HFSequenceC
         examples = read_glue(arguments.data, glue, arguments.gen_subset)
     texts = without_special_tokens(model.tokenizer, [example.text for example in examples])
     return [replace(example, text=text) for example, text in zip(examples, texts, strict=True)]
+
+
+def files_of(arguments: argparse.Namespace) -> list[str]:
+    """The files that the texts may come from, which no output may replace."""
+    if are_own(arguments.data):
+        return [arguments.data]
+    wanted = (os.path.join(glob.escape(arguments.data), "*", f"{name}*") for name in FILES.values())
+    return [path for pattern in wanted for path in glob.glob(pattern)]
 
 
 def are_own(data: str) -> bool:

@@ -299,7 +299,7 @@ def test_texts_that_cannot_be_explained_are_one_line(baseline, tmp_path, text, m
         iel(["explain", str(tmp_path / "texts"), "--path", str(baseline), "--cpu"])
 
 
-def test_texts_are_not_written_over(baseline, tmp_path):
+def test_texts_are_not_written_over(data, baseline, tmp_path):
     texts, out = tmp_path / "texts", tmp_path / "out"
     texts.write_text("a good dog\n")
     for command, options, option in (
@@ -313,6 +313,9 @@ def test_texts_are_not_written_over(baseline, tmp_path):
         with pytest.raises(IELError, match=rf"^{option} \S+: (it is read|--output writes it); name another file"):
             iel([str(word) for word in words])
     assert [path.name for path in tmp_path.iterdir()] == ["texts"]
+    published = data / "CoLA" / "test.tsv"
+    with pytest.raises(IELError, match=rf"^--output {published}: it is read; name another file"):
+        iel(["predict", str(data), "--path", str(baseline), "--cpu", "--output", str(published)])
 
 
 def test_texts_can_be_drawn_and_measured(baseline, tmp_path, capsys):
