@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from commands import BIN, CPU
 
 RECIPE = Path(__file__).parents[2] / "examples/demo/run.sh"
+GLUE = Path(__file__).parents[2] / "examples/glue"
 REMEMBER = Path(__file__).parents[2] / "examples/remember.sh"
 WORDS = ["cat", "dog", "bird", "child", "river", "house"]
 TEXT = [(f"le {a} voit un {b} .", f"the {a} sees a {b} .") for a in WORDS for b in WORDS if a != b]
@@ -71,6 +73,30 @@ def test_names_that_nobody_knows_end_a_recipe_before_it_begins(text, tmp_path, v
     ended = recipe(text, tmp_path / "run", **variables)
     assert (ended.returncode, ended.stderr) == (1, f"{message}\n")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_name_that_the_glue_recipe_does_not_know_ends_it_before_it_begins(tmp_path):
+    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
+    settings = {"DATA": "nowhere", "MODEL": "none", "SYSTEMS": "baseline lim", "WORK": str(tmp_path / "run")}
+    ended = subprocess.run(
+        ["bash", GLUE / "run.sh"], env={**CPU, "PATH": path, **settings}, text=True, capture_output=True, check=False
+    )
+    assert (ended.returncode, ended.stderr) == (1, "SYSTEMS: there is no system lim\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_table_of_the_glue_recipe_chooses_among_the_rates_that_were_asked_for(tmp_path):
+    scores = {"baseline/5e-5": 70.0, "control/1e-5": 90.0, "control/5e-5": 60.0, "lime/5e-5": 61.0}
+    for folder, score in scores.items():
+        (tmp_path / "RTE/1" / folder).mkdir(parents=True)
+        (tmp_path / "RTE/1" / folder / "score").write_text(f"{score}\n")
+    asked = ["--tasks", "RTE", "--seeds", "1", "--systems", "baseline", "control", "lime", "--json", tmp_path / "out"]
+    for rates, expected in ((["5e-5"], "60.0 (5e-5)"), (["1e-5", "5e-5"], "90.0 (1e-5)")):
+        systems = asked if rates == ["5e-5"] else [word for word in asked if word != "lime"]
+        command = [sys.executable, GLUE / "results.py", "table", tmp_path, *systems, "--rates", *rates]
+        table = subprocess.run(command, env=CPU, text=True, capture_output=True, check=True).stdout
+        assert "| baseline | 70.0 (5e-5) |" in table
+        assert f"| control | {expected} |" in table
 
 
 def test_folders_in_work_and_in_the_repository_may_be_moved(tmp_path):
