@@ -89,14 +89,24 @@ describe() {
   bootstrap) echo "$ROUNDS rounds of attention words with their positions, an epoch each" ;;
   bootstrap-control) echo "the baseline trained further on the same, $ROUNDS epochs" ;;
   bootstrap-restart) echo "$ROUNDS rounds, each with a new optimizer, from the start of the learning rate schedule" ;;
-  bootstrap-self-[0-9]*) echo "$ROUNDS rounds, ${1##*-}% of the sentences without, one model for both passes" ;;
-  mixture-[0-9]*) echo "attention words with their positions, ${1##*-}% of the sentences without" ;;
-  self-[0-9]*) echo "attention words with their positions, ${1##*-}% of the sentences without, one model for both passes" ;;
-  noise-[0-9]*-[0-9]*) echo "attention words with their positions, $(noise "$1" percent)% of the words random, seed $(noise "$1" seed)" ;;
   *)
-    echo "SYSTEMS: there is no system $1" >&2
-    exit 1
+    if ! [[ $1 =~ ^(noise-[0-9.]+|bootstrap-self|mixture|self)-[0-9.]+$ ]]; then
+      echo "SYSTEMS: there is no system $1" >&2
+      exit 1
+    fi
+    describe_numbered "$1" "${1##*-}"
     ;;
+  esac
+}
+
+# describe_numbered SYSTEM NUMBER: likewise those with a number at the end of their names
+describe_numbered() {
+  local words="attention words with their positions"
+  case $1 in
+  bootstrap-self-*) echo "$ROUNDS rounds, $2% of the sentences without, one model for both passes" ;;
+  mixture-*) echo "$words, $2% of the sentences without" ;;
+  self-*) echo "$words, $2% of the sentences without, one model for both passes" ;;
+  noise-*) echo "$words, $(noise "$1" percent)% of the words random, seed $2" ;;
   esac
 }
 

@@ -34,13 +34,13 @@ def check_outputs(inputs: Sequence[str], outputs: Mapping[str, str | None]) -> N
     """Before anything is written.
 
     Args:
-        inputs: files that are read, some of which may be none
+        inputs: files that are read, or may be; ``-``: standard input
         outputs: for each option the file to write; None: there is none
 
     Raises:
         IELError: one of them is read as well, or written twice
     """
-    taken = {os.path.realpath(path): "it is read" for path in inputs if os.path.isfile(path)}
+    taken = {os.path.realpath(path): "it is read" for path in inputs if path != "-"}
     for option, path in outputs.items():
         if path is None or is_no_file(path):
             continue

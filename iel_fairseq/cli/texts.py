@@ -60,11 +60,11 @@ def read_texts(arguments: argparse.Namespace, glue: GlueTask, model: HFSequenceC
 
 
 def files_of(arguments: argparse.Namespace) -> list[str]:
-    """The files that the texts may come from, which no output may replace."""
+    """The files that the texts may come from, packed or not, there or not: no output may have their names."""
     if are_own(arguments.data):
         return [arguments.data]
-    wanted = (os.path.join(glob.escape(arguments.data), "*", f"{name}*") for name in FILES.values())
-    return [path for pattern in wanted for path in glob.glob(pattern)]
+    folders = glob.glob(os.path.join(glob.escape(arguments.data), "*", ""))
+    return [f"{folder}{name}{packed}" for folder in folders for name in FILES.values() for packed in ("", ".gz", ".xz")]
 
 
 def are_own(data: str) -> bool:

@@ -66,6 +66,9 @@ def test_a_recipe_goes_on_with_the_same_options_alone(text, tmp_path):
     [
         ({"SYSTEMS": "baseline contrl"}, "SYSTEMS: there is no system contrl"),
         ({"SYSTEMS": "baseline noise-50"}, "SYSTEMS: there is no system noise-50"),
+        ({"SYSTEMS": "baseline mixture-3x"}, "SYSTEMS: there is no system mixture-3x"),
+        ({"SYSTEMS": "self-30-40 baseline"}, "SYSTEMS: there is no system self-30-40"),
+        ({"SYSTEMS": "baseline self-"}, "SYSTEMS: there is no system self-"),
         ({"ARCHS": "transformer lstm"}, "ARCHS: there is no architecture lstm; transformer and fconv are known"),
     ],
 )
