@@ -18,6 +18,8 @@ measure_bleu() {
   )
 }
 
+say() { printf '\n=== %s\n' "$*" >&2; }
+
 # logged LOG COMMAND...: what the command says goes to LOG, whose end is shown where it fails
 logged() {
   local log=$1

@@ -40,7 +40,7 @@ ROUNDS=${ROUNDS:-5}
 SYSTEMS=${SYSTEMS:-baseline control attention-words attention-positions}
 
 recipe() {
-  local arch split system what
+  local arch split system
   check_names
   measure_bleu "$WORK"
   say "1. prepare: Moses tokeniser and truecaser, $BPE_MERGES joint BPE merges, binarise"
@@ -48,8 +48,7 @@ recipe() {
   for arch in $ARCHS; do
     local -n CONTROL=${arch^^}_CONTROL
     for system in $SYSTEMS; do
-      what=$(describe "$system")
-      say "2. $arch: $system, $what"
+      say "2. $arch: $system, $(describe "$system")"
       train "$arch" "$system"
     done
     say "3. $arch: translate"
@@ -115,8 +114,6 @@ noise() {
   local percent=${1#noise-}
   if [ "$2" = percent ]; then echo "${percent%-*}"; else echo "${percent#*-}"; fi
 }
-
-say() { printf '\n=== %s\n' "$*" >&2; }
 
 # fairseq's names for the sets that are translated: valid test test1 test2 ...
 splits() {

@@ -68,8 +68,9 @@ class CutWords:
         if torch.distributed.is_initialized():
             counts = [self._words, self._sentences, self._limit]
             words, sentences, limits = zip(*distributed_utils.all_gather_list(counts), strict=True)
-            first = get_global_rank() == 0
-            self._words, self._sentences, self._limit = first * sum(words), first * sum(sentences), max(limits)
+            self._words = self._sentences = 0
+            if get_global_rank() == 0:
+                self._words, self._sentences, self._limit = sum(words), sum(sentences), max(limits)
         self.tell()
 
     def tell(self) -> None:

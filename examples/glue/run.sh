@@ -51,8 +51,6 @@ TRAIN=${TRAIN:-}     # so many training texts; all by default
 DEV=${DEV:-}         # likewise
 SAMPLES=${SAMPLES:-} # perturbations of a text; each package's own number by default
 
-say() { printf '\n=== %s\n' "$*" >&2; }
-
 # text_of TASK FILE COUNT: the official file, or COUNT of its lines, evenly spread: files are sorted by source
 text_of() {
   local file=$DATA/$1/$2.tsv header=1

@@ -56,7 +56,7 @@ def encode(
         tokenizer: a fast one of transformers
         texts: pairs have :data:`~iel_fairseq.classification.words.SEPARATOR` between their sentences
         limit: tokens that the model can read; longer texts lose the end of the longer sentence
-        appended: for each text the word at its end, which is not cut off; None: nothing is appended
+        appended: for each text the word at its end, which is not cut off, nor a special token; None: there is none
 
     Returns:
         what the model reads, and how many texts were cut

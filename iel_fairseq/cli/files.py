@@ -10,6 +10,7 @@ from typing import IO
 
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import behind_links, is_no_file, not_written, whole_file
+from iel_fairseq.source_tokens import TooLongError
 from iel_fairseq.text_files import lines_of, numbered_lines
 
 
@@ -48,6 +49,19 @@ def check_outputs(inputs: Sequence[str], outputs: Mapping[str, str | None]) -> N
         if file in taken:
             raise IELError(f"{option} {path}: {taken[file]}; name another file")
         taken[file] = f"{option} writes it"
+
+
+@contextmanager
+def lines_of_text(name: str, before: int = 0) -> Iterator[None]:
+    """Within it lines of the text *name*, after *before* others, are read by a model; one that is too long is named.
+
+    Raises:
+        IELError: a line is too long
+    """
+    try:
+        yield
+    except TooLongError as error:
+        raise IELError(f"{name}, line {before + error.index + 1:,}: {error}") from error
 
 
 @contextmanager

@@ -17,14 +17,13 @@ from typing import Any
 from iel_fairseq.attention_reader import AttentionReader
 from iel_fairseq.bootstrapping_record import Record
 from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
-from iel_fairseq.cli.files import input_lines, input_name, output_file
+from iel_fairseq.cli.files import input_lines, input_name, lines_of_text, output_file
 from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.cli.texts import texts_name
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import read_json
 from iel_fairseq.readings import Reading, readings_of
 from iel_fairseq.reports.runs import control_score
-from iel_fairseq.source_tokens import TooLongError
 
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -130,10 +129,8 @@ def _readings(arguments: argparse.Namespace) -> list[Reading]:
         except IELError as error:
             raise IELError(f"{error}; for text, give the checkpoint that reads it with --path") from error
     reader = AttentionReader.from_pretrained(arguments.path, arguments.data, cpu=arguments.cpu)
-    try:
+    with lines_of_text(input_name(arguments.input)):
         readings = reader.read(list(lines))
-    except TooLongError as error:
-        raise IELError(f"{input_name(arguments.input)}, line {error.index + 1:,}: {error}") from error
     if not readings:
         raise IELError(f"{input_name(arguments.input)}: holds no sentences")
     return readings

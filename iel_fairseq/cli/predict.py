@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-from typing import Any
 
 import numpy as np
 from fairseq import checkpoint_utils
@@ -46,14 +45,12 @@ def run(arguments: argparse.Namespace) -> None:
         IELError: any problem of the data, the checkpoint, the extractor or the files to write
     """
     check_outputs(files_of(arguments), {"--output": arguments.output, "--scores": arguments.scores})
-    overrides: dict[str, Any] = {"data": arguments.data, "cpu": arguments.cpu}
-    if arguments.importance_model is not None:
-        overrides["importance_model"] = arguments.importance_model
+    overrides = {"data": arguments.data, "cpu": arguments.cpu, "importance_model": arguments.importance_model}
     state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
     WordEnhancement.from_task_state(arguments.path, state["task_state"])  # it is one of this task
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)
     examples = read_texts(arguments, task.glue, model)
-    texts, labels = [example.text for example in examples], [example.label for example in examples]
+    texts = [example.text for example in examples]
     words = task.important_words(texts, split_of(arguments), stores_of(arguments))
     classifier = Classifier(model, task.glue, chosen_device(arguments.cpu), path=arguments.path)
     scores = classifier.scores(texts, words)
@@ -68,6 +65,8 @@ def run(arguments: argparse.Namespace) -> None:
                 line = {"text": text, "important_word": words and words[number]}
                 line["scores"] = [round(float(score), 6) for score in scores[number]]
                 print(json.dumps({**line, "prediction": float(predictions[number])}, ensure_ascii=False), file=file)
+    labels = [example.label for example in examples]
     if None not in labels:
-        found = ", ".join(f"{name} {METRICS[name](predictions, np.array(labels)):.2f}" for name in task.glue.metrics)
+        right = np.array(labels)
+        found = ", ".join(f"{name} {METRICS[name](predictions, right):.2f}" for name in task.glue.metrics)
         logger.info(f"{task.glue.name}, {arguments.gen_subset}, {len(texts):,} texts: {found}")

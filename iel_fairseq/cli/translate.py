@@ -21,10 +21,9 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-from iel_fairseq.cli.files import check_outputs, input_lines, input_name, output_file
+from iel_fairseq.cli.files import check_outputs, input_lines, input_name, lines_of_text, output_file
 from iel_fairseq.errors import IELError
 from iel_fairseq.processes import in_pieces
-from iel_fairseq.source_tokens import TooLongError
 from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator
 
 Result = TypeVar("Result")
@@ -106,10 +105,9 @@ def _in_turn(do: Callable[[list[str]], Result], lines: Iterable[str], at_once: i
     """What *do* gives for lines of the text *name*, some at a time."""
     before = 0
     for sentences in in_pieces(lines, at_once):
-        try:
-            yield do(sentences)
-        except TooLongError as error:
-            raise IELError(f"{name}, line {before + error.index + 1:,}: {error}") from error
+        with lines_of_text(name, before):
+            found = do(sentences)
+        yield found
         before += len(sentences)
 
 

@@ -17,6 +17,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import IO
 
 from tqdm import tqdm
@@ -70,7 +71,7 @@ class RawFiles:
             return source
         # Of this archive: in the user's folder, or where it is published, there may be another one by now.
         with _unpacking(source, name):
-            folder = os.path.join(self.folder, file_sha256(source)[:16])
+            folder = os.path.join(self.folder, _sha256(source, os.stat(source).st_mtime_ns)[:16])
         path = os.path.join(folder, os.path.basename(name))
         if not os.path.exists(path):
             with writing(path):
@@ -102,6 +103,12 @@ class RawFiles:
         if not os.path.exists(path):
             fetch(self.addresses[name], path)
         return path
+
+
+@cache
+def _sha256(archive: str, changed: int) -> str:
+    """Once for all texts of an archive, which may be large."""
+    return file_sha256(archive)
 
 
 def _unpack(archive: str, name: str, path: str) -> None:

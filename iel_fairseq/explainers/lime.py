@@ -8,10 +8,7 @@ from functools import partial
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.words import words_of
 from iel_fairseq.explainers.result import Explanation, seed_of
-from iel_fairseq.explainers.together import Ask, answer_together
-
-AT_ONCE = 64
-"""Texts that are explained together."""
+from iel_fairseq.explainers.together import AT_ONCE, Ask, answer_together
 
 
 def explain(classifier: Classifier, texts: Sequence[str], samples: int, seed: int) -> Iterator[tuple[int, Explanation]]:

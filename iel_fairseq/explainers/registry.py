@@ -9,6 +9,7 @@ from typing import TypeAlias
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.explainers import attention, lime, random, shap
 from iel_fairseq.explainers.result import Explanation
+from iel_fairseq.explainers.together import AT_ONCE
 
 Explain: TypeAlias = Callable[[Classifier, Sequence[str], int, int], Iterator[tuple[int, Explanation]]]
 """From a classifier, texts, a number of samples and a seed to rows and their explanations, as they end."""
@@ -37,9 +38,9 @@ EXPLAINERS = {
     each.name: each
     for each in (
         Explainer("attention", attention.explain),
-        Explainer("lime", lime.explain, samples=5000, package="lime", at_once=lime.AT_ONCE),
+        Explainer("lime", lime.explain, samples=5000, package="lime", at_once=AT_ONCE),
         Explainer("random", random.explain),
-        Explainer("shap", shap.explain, samples=500, package="shap", at_once=shap.AT_ONCE),
+        Explainer("shap", shap.explain, samples=500, package="shap", at_once=AT_ONCE),
     )
 }
 """By name."""

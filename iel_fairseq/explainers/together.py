@@ -15,6 +15,9 @@ import numpy as np
 
 Result = TypeVar("Result")
 
+AT_ONCE = 64
+"""Texts that are explained together by an explainer that asks."""
+
 Ask: TypeAlias = Callable[[Sequence[str]], np.ndarray]
 """From texts to what the model thinks of them: ``(texts, classes)``."""
 

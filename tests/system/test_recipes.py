@@ -27,13 +27,15 @@ def text(tmp_path_factory) -> Path:
     return folder
 
 
+def started(script: Path, *words: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**CPU, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}", **variables}
+    return subprocess.run(["bash", script, *words], env=environment, text=True, capture_output=True, check=False)
+
+
 def recipe(text: Path, work: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     settings = {"SRC": "fr", "TGT": "en", "SYSTEMS": "baseline", "PREPARE": "--merges 30"}
-    environment = {**CPU, "PATH": path, **settings, "TRAIN": "fairseq-train --max-update 2", **variables}
-    return subprocess.run(
-        ["bash", RECIPE, text], env={**environment, "WORK": str(work)}, text=True, capture_output=True, check=False
-    )
+    settings |= {"TRAIN": "fairseq-train --max-update 2", "WORK": str(work)}
+    return started(RECIPE, text, **{**settings, **variables})
 
 
 def test_a_recipe_goes_on_with_the_same_options_alone(text, tmp_path):
@@ -79,11 +81,8 @@ def test_names_that_nobody_knows_end_a_recipe_before_it_begins(text, tmp_path, v
 
 
 def test_a_name_that_the_glue_recipe_does_not_know_ends_it_before_it_begins(tmp_path):
-    path = f"{BIN}{os.pathsep}{os.environ['PATH']}"
     settings = {"DATA": "nowhere", "MODEL": "none", "SYSTEMS": "baseline lim", "WORK": str(tmp_path / "run")}
-    ended = subprocess.run(
-        ["bash", GLUE / "run.sh"], env={**CPU, "PATH": path, **settings}, text=True, capture_output=True, check=False
-    )
+    ended = started(GLUE / "run.sh", **settings)
     assert (ended.returncode, ended.stderr) == (1, "SYSTEMS: there is no system lim\n")
     assert not (tmp_path / "run").exists()
 
