@@ -81,6 +81,10 @@ def test_what_cannot_be_read_is_refused_in_one_line(trained, arch, reader, basel
     longest = {"transformer": "1,023", "fconv": "1,021"}[arch]
     with pytest.raises(IELError, match=rf"^'n1 n1.*'\.\.\.: 1,024 tokens; the models read at most {longest}, split it"):
         reader.read(["v1", "n1 " * 1024])
+    (tmp_path / "long.src").write_text(f"v1\n{'n1 ' * 1024}\n")
+    words = ["plot", "attention", f"{tmp_path}/long.src", "--path", str(baseline), "--cpu", "--output", "no.png"]
+    with pytest.raises(IELError, match=rf"^{tmp_path}/long\.src, line 2: 'n1 n1.*'\.\.\.: 1,024 tokens"):
+        main(words)
     with pytest.raises(IELError, match=r"nowhere: .*is not there; say with --data"):
         AttentionReader.from_pretrained(str(baseline), f"{tmp_path}/nowhere", cpu=True)
     state = torch.load(trained(arch, "words")[0])
