@@ -5,7 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from fairseq.data import LanguagePairDataset, ListDataset, data_utils
+from fairseq.data import (
+    AppendTokenDataset,
+    LanguagePairDataset,
+    ListDataset,
+    StripTokenDataset,
+    TruncateDataset,
+    data_utils,
+)
 from tiny_models import EOS, PAD, make_task
 
 from iel_fairseq.attn_dropout import AttnDropout
@@ -145,6 +152,22 @@ def test_no_sentence_is_lost_to_batching(size, make):
         indices, dataset.num_tokens, dataset.num_tokens_vec(indices), max_tokens=500, required_batch_size_multiple=8
     )
     assert [batch.tolist() for batch in batches[: len(same)]] == [batch.tolist() for batch in same]
+
+
+def test_what_is_cut_is_counted_by_what_the_sources_are():
+    """Line 8: with ``--truncate-source`` fairseq counts one token more of sources that it does not cut."""
+    plain = plain_dataset([[4, 5], [6], [7, 8, 9]], [[10]] * 3)
+    truncated = StripTokenDataset(ListDataset(plain.src, plain.src_sizes), EOS)
+    source = AppendTokenDataset(TruncateDataset(truncated, 20), EOS)
+    plain = LanguagePairDataset(source, source.sizes, plain.src_dict, plain.tgt, plain.tgt_sizes, plain.tgt_dict)
+    assert plain.src_sizes.tolist() == [4, 3, 5]
+    dataset = AttnEnhancedDataset(
+        plain, attention_positions([[1] * 5] * 3), attn_positions=False, limit=8, noise=NO_NOISE, dropout=NO_DROPOUT
+    )
+    assert dataset.cut.tolist() == [0, 0, 1]
+    for index, cut in enumerate([0, 0, 1]):
+        tokens = dataset.collater([dataset[index]])["net_input"]["src_tokens"]
+        assert tokens.size(1) == len(source[index]) + 5 - cut
 
 
 def test_noise_replaces_words_and_their_positions_alike_and_no_size():
