@@ -13,9 +13,9 @@ import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
 from torch import Tensor
 
-from iel_fairseq.decoding_steps import DecodingSteps, decoding_steps, reading_attention
-from iel_fairseq.dense import PackedWeights
 from iel_fairseq.errors import IELError
+from iel_fairseq.greedy_decoding.dense import PackedWeights
+from iel_fairseq.greedy_decoding.steps import DecodingSteps, decoding_steps, reading_attention
 from iel_fairseq.padding import longest, right_padded
 
 Key = TypeVar("Key")

@@ -28,9 +28,9 @@ from iel_fairseq.attention_words import (
     extract_from_batches,
     read_attention_words,
 )
-from iel_fairseq.dense import PackedWeights
 from iel_fairseq.device import of_device
 from iel_fairseq.extractor import Extractor
+from iel_fairseq.greedy_decoding.dense import PackedWeights
 from iel_fairseq.padding import right_padded
 from iel_fairseq.threads import shared_out
 

@@ -17,7 +17,7 @@ from iel_fairseq.attention_words import (
     read_attention_words,
 )
 from iel_fairseq.errors import IELError
-from iel_fairseq.transformer_steps import TransformerSteps
+from iel_fairseq.greedy_decoding.transformer_steps import TransformerSteps
 
 MODELS = {
     "transformer": lambda: make_transformer(),

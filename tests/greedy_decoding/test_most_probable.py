@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from iel_fairseq import most_probable
-from iel_fairseq.most_probable import MostProbable, RoundedWords, argmax, has_8_bit_products
+from iel_fairseq.greedy_decoding import most_probable
+from iel_fairseq.greedy_decoding.most_probable import MostProbable, RoundedWords, argmax, has_8_bit_products
 
 PADDING = 1
 

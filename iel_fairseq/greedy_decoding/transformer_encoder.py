@@ -10,7 +10,7 @@ from fairseq.models.transformer import TransformerEncoder, TransformerEncoderBas
 from fairseq.modules.transformer_layer import TransformerEncoderLayer, TransformerEncoderLayerBase
 from torch import Tensor, nn
 
-from iel_fairseq.dense import Dense, PackedWeights, is_standard_attention
+from iel_fairseq.greedy_decoding.dense import Dense, PackedWeights, is_standard_attention
 
 
 def is_standard_encoder(encoder: nn.Module) -> bool:

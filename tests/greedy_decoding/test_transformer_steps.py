@@ -8,7 +8,7 @@ from test_attention_words import sentences
 from tiny_models import batch, make_fconv, make_transformer
 
 from iel_fairseq.attention_words import extract_attention_words
-from iel_fairseq.transformer_steps import is_standard_transformer
+from iel_fairseq.greedy_decoding.transformer_steps import is_standard_transformer
 
 STANDARD = {
     "post-norm": {},
@@ -40,7 +40,7 @@ def test_the_short_way_finds_what_fairseqs_decoder_finds(name, heads, monkeypatc
     assert is_standard_transformer(model.decoder) == (name in STANDARD)
     source = batch(*sentences(40))
     words = extract_attention_words(model, source, heads=heads, max_len_a=1, max_len_b=5)
-    monkeypatch.setattr("iel_fairseq.decoding_steps.is_standard_transformer", lambda decoder: False)
+    monkeypatch.setattr("iel_fairseq.greedy_decoding.steps.is_standard_transformer", lambda decoder: False)
     expected = extract_attention_words(model, source, heads=heads, max_len_a=1, max_len_b=5)
     assert torch.equal(words.hypotheses, expected.hypotheses)
     assert torch.equal(words.positions, expected.positions)
@@ -52,8 +52,8 @@ def test_logits_may_be_computed_for_some_sentences_at_a_time(monkeypatch):
     model = make_transformer()
     source = batch(*sentences(40))
     expected = extract_attention_words(model, source, max_len_a=1, max_len_b=5)
-    monkeypatch.setattr("iel_fairseq.most_probable.LOGITS", {"cpu": 1, "cuda": 1})
-    monkeypatch.setattr("iel_fairseq.most_probable.ROWS", 7)
+    monkeypatch.setattr("iel_fairseq.greedy_decoding.most_probable.LOGITS", {"cpu": 1, "cuda": 1})
+    monkeypatch.setattr("iel_fairseq.greedy_decoding.most_probable.ROWS", 7)
     words = extract_attention_words(model, source, max_len_a=1, max_len_b=5)
     assert torch.equal(words.hypotheses, expected.hypotheses)
     assert torch.equal(words.positions, expected.positions)

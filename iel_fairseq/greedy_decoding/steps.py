@@ -1,6 +1,7 @@
 """One greedy step at a time, with the attention of one layer: the ground that Algorithm 1 stands on.
 
-Standard Transformer decoders go the short way of :mod:`iel_fairseq.transformer_steps`, all others fairseq's own.
+Standard Transformer decoders go the short way of :mod:`~iel_fairseq.greedy_decoding.transformer_steps`, all others
+fairseq's own.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ from fairseq.models.transformer import TransformerDecoderBase
 from fairseq.modules import BeamableMM
 from torch import Tensor, nn
 
-from iel_fairseq.dense import PackedWeights
 from iel_fairseq.errors import IELError
-from iel_fairseq.transformer_steps import TransformerSteps, is_standard_transformer, nothing_or_nan
+from iel_fairseq.greedy_decoding.dense import PackedWeights
+from iel_fairseq.greedy_decoding.transformer_steps import TransformerSteps, is_standard_transformer, nothing_or_nan
 
 
 class Cohort(Protocol):

@@ -10,7 +10,7 @@ from tiny_models import batch, make_transformer
 from torch import nn
 
 from iel_fairseq.attention_words import extract_attention_words, extract_from_batches
-from iel_fairseq.dense import LARGE, Dense, PackedWeights, can_be_packed
+from iel_fairseq.greedy_decoding.dense import LARGE, Dense, PackedWeights, can_be_packed
 
 pytestmark = pytest.mark.skipif(not can_be_packed(torch.empty(1)), reason="this PyTorch has no oneDNN")
 
@@ -55,7 +55,7 @@ def test_packed_weights_give_the_same_words(monkeypatch):
     model = make_transformer(encoder_normalize_before=True)
     sources = [batch(*sentences(20)), batch(*sentences(30))]
     expected = [extract_attention_words(model, source, max_len_a=1, max_len_b=5) for source in sources]
-    monkeypatch.setattr("iel_fairseq.dense.LARGE", 1)
+    monkeypatch.setattr("iel_fairseq.greedy_decoding.dense.LARGE", 1)
     products = []
     real = torch.ops.mkldnn._linear_pointwise
     monkeypatch.setattr(torch.ops.mkldnn, "_linear_pointwise", lambda *given: [real(*given), products.append(1)][0])

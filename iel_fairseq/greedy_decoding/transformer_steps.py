@@ -16,9 +16,9 @@ from fairseq.models.transformer import TransformerDecoder, TransformerDecoderBas
 from fairseq.modules.transformer_layer import TransformerDecoderLayer, TransformerDecoderLayerBase
 from torch import Tensor, nn
 
-from iel_fairseq.dense import Dense, PackedWeights, is_standard_attention
-from iel_fairseq.most_probable import MostProbable
-from iel_fairseq.transformer_encoder import ShortEncoder, is_standard_encoder
+from iel_fairseq.greedy_decoding.dense import Dense, PackedWeights, is_standard_attention
+from iel_fairseq.greedy_decoding.most_probable import MostProbable
+from iel_fairseq.greedy_decoding.transformer_encoder import ShortEncoder, is_standard_encoder
 
 COLUMNS = 16
 """Attention weights are computed over at least so many: a CPU's softmax is slow on shorter rows."""
@@ -74,7 +74,7 @@ class TransformerCohort:
         return len(self.padding)
 
     def keep(self, order: Tensor) -> None:
-        """See :class:`~iel_fairseq.decoding_steps.Cohort`."""
+        """See :class:`~iel_fairseq.greedy_decoding.steps.Cohort`."""
         moved = (order != torch.arange(len(order), device=order.device)).nonzero().squeeze(1)
 
         def kept(state: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class TransformerSteps:
         self._most_probable = MostProbable(weight, decoder.padding_idx)
 
     def begin(self, src_tokens: Tensor, src_lengths: Tensor, steps: int) -> TransformerCohort:
-        """See :class:`~iel_fairseq.decoding_steps.DecodingSteps`."""
+        """See :class:`~iel_fairseq.greedy_decoding.steps.DecodingSteps`."""
         if len(self._positions) < steps:
             self._positions = self._embedded_positions(steps, src_tokens)
         cohort = TransformerCohort(src_tokens.eq(self._decoder.padding_idx), steps)
@@ -136,7 +136,7 @@ class TransformerSteps:
         return self._decoder.embed_positions(tokens)[0].to(self._positions)
 
     def step(self, cohorts: Sequence[TransformerCohort], tokens: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """See :class:`~iel_fairseq.decoding_steps.DecodingSteps`."""
+        """See :class:`~iel_fairseq.greedy_decoding.steps.DecodingSteps`."""
         decoder = self._decoder
         x = decoder.embed_scale * decoder.embed_tokens(tokens)
         if decoder.project_in_dim is not None:

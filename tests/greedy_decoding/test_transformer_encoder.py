@@ -8,7 +8,7 @@ from test_attention_words import sentences
 from tiny_models import PAD, batch, make_fconv, make_transformer
 
 from iel_fairseq.attention_words import extract_attention_words
-from iel_fairseq.transformer_encoder import ShortEncoder, is_standard_encoder
+from iel_fairseq.greedy_decoding.transformer_encoder import ShortEncoder, is_standard_encoder
 
 STANDARD = {
     "post-norm": {},
