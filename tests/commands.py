@@ -10,7 +10,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pretended_gpu
 import sacrebleu
+import torch
 from fairseq import checkpoint_utils
 from forked import ForkedCommand
 
@@ -66,7 +68,7 @@ def run(
         status, log = process.wait(600), process.output + process.error
     else:
         done = subprocess.run(
-            [*started(command), *words],
+            [*(started_on_gpu(command) if gpu else started(command)), *words],
             input=stdin,
             capture_output=True,
             text=True,
@@ -85,6 +87,12 @@ def started(command: str) -> list[str]:
         return [str(BIN / command)]
     module = "iel_fairseq.cli" if command == "iel" else command.replace("fairseq-", "fairseq_cli.")
     return [sys.executable, "-m", module]
+
+
+def started_on_gpu(command: str) -> list[str]:
+    """Likewise on the GPU, also where it is pretended."""
+    pretended = torch.cuda.get_device_name() == pretended_gpu.NAME
+    return [sys.executable, pretended_gpu.__file__, command] if pretended else started(command)
 
 
 def standard_input(text: bytes) -> io.TextIOWrapper:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pretended_gpu
 import pytest
 import torch
 from commands import IEL, MODELS, PLAIN, load, preprocess, train
@@ -19,6 +20,7 @@ torch.set_num_threads(1)
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the tests that take minutes as well")
+    parser.addoption("--pretended-gpu", action="store_true", help="pretend that there is a GPU")
 
 
 def pytest_configure(config):
@@ -26,6 +28,8 @@ def pytest_configure(config):
     settings.register_profile("default", max_examples=20, derandomize=True, deadline=None, database=None)
     settings.register_profile("slow", settings.get_profile("default"), max_examples=500)
     settings.load_profile("slow" if config.getoption("--slow") else "default")
+    if config.getoption("--pretended-gpu"):
+        pretended_gpu.start()
 
 
 def pytest_collection_modifyitems(config, items):
