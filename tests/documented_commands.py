@@ -52,16 +52,22 @@ class Rule:
 TRAINED = (  # in this order: what they make is there for the others
     Rule("^iel prepare .*--destdir runs/mine", makes="runs/mine/data-bin/preparation.json"),
     Rule(
-        "^fairseq-train DATA-BIN .*--task translation",
-        more=f"{SMALL} --max-epoch 1 --save-dir saved/baseline",
-        makes="saved/baseline/checkpoint_best.pt",
+        "^fairseq-train DATA-BIN .*--save-dir checkpoints/baseline$",
+        more=f"{SMALL} --max-epoch 1",
+        makes="checkpoints/baseline/checkpoint_best.pt",
         kept_as=("baseline.pt", "runs/mine/transformer/baseline/checkpoint_best.pt"),
     ),
     Rule(
-        "^fairseq-train DATA-BIN .*--attn-positions$",
-        more=f"{SMALL} --max-epoch 1 --save-dir saved/finetuned",
-        makes="saved/finetuned/checkpoint_best.pt",
+        "^fairseq-train DATA-BIN .*--save-dir checkpoints/enhanced$",
+        more=f"{SMALL} --max-epoch 1",
+        makes="checkpoints/enhanced/checkpoint_best.pt",
         kept_as=("finetuned.pt", "runs/mine/transformer/attention-positions/checkpoint_best.pt"),
+    ),
+    Rule(
+        "^fairseq-train DATA-BIN .*--save-dir checkpoints/control$",
+        more=f"{SMALL} --max-epoch 1",
+        says="Saved checkpoint checkpoints/control",
+        makes="checkpoints/control/checkpoint_best.pt",
     ),
     Rule(
         "^fairseq-train DATA-BIN .*--bootstrap-rounds 20",
@@ -71,14 +77,14 @@ TRAINED = (  # in this order: what they make is there for the others
     Rule("^iel extract .*--output read.jsonl$", more="--cpu", makes="read.jsonl"),
     Rule(
         "^fairseq-train GLUE-DIR .*--hf-model",
-        more="--cpu --max-epoch 1 --no-epoch-checkpoints --log-format none --save-dir saved/baseline",
-        makes="saved/baseline/checkpoint_best.pt",
+        more="--cpu --max-epoch 1 --no-epoch-checkpoints --log-format none",
+        makes="checkpoints/RTE/checkpoint_best.pt",
         kept_as=("baseline.pt",),
     ),
     Rule(
         "^fairseq-train GLUE-DIR .*--importance lime",
-        more="--cpu --no-epoch-checkpoints --log-format none --save-dir saved/finetuned",
-        makes="saved/finetuned/checkpoint_best.pt",
+        more="--cpu --no-epoch-checkpoints --log-format none",
+        makes="checkpoints/RTE-lime/checkpoint_best.pt",
         kept_as=("finetuned.pt",),
     ),
 )
@@ -125,7 +131,6 @@ UNDERSTOOD_ONLY = {  # regular expression: why it is not run
     r"^iel report .*\.seed": "several trainings; tests/reports/test_report.py makes such a report",
     "iel serve": "serves until it is interrupted; tests/web/test_page.py opens the page",
     "^iel doctor": "trains; tests/test_doctor.py runs it",
-    "^export ": "variables for the next command",
     "^(python )?benchmarks/": "measures, for minutes",
     "python -m pytest": "runs tests",
     "pre-commit install$": "changes the checkout",

@@ -36,8 +36,8 @@ small)
   BASELINE_EPOCHS=${BASELINE_EPOCHS:-5}
   EPOCHS=${EPOCHS:-1}
   BATCH=${BATCH:-16}
-  TRAIN=${TRAIN:-640}
-  DEV=${DEV:-300}
+  TRAIN_TEXTS=${TRAIN_TEXTS:-640}
+  DEV_TEXTS=${DEV_TEXTS:-300}
   SAMPLES=${SAMPLES:-24}
   ;;
 *)
@@ -47,9 +47,9 @@ small)
 esac
 WORK=${WORK:-runs/glue.${SIZE:-whole}}
 SYSTEMS=${SYSTEMS:-baseline control random attention lime shap}
-TRAIN=${TRAIN:-}     # so many training texts; all by default
-DEV=${DEV:-}         # likewise
-SAMPLES=${SAMPLES:-} # perturbations of a text; each package's own number by default
+TRAIN_TEXTS=${TRAIN_TEXTS:-} # so many of them; all by default
+DEV_TEXTS=${DEV_TEXTS:-}     # likewise
+SAMPLES=${SAMPLES:-}         # perturbations of a text; each package's own number by default
 
 # text_of TASK FILE COUNT: the official file, or COUNT of its lines, evenly spread: files are sorted by source
 text_of() {
@@ -64,8 +64,8 @@ text_of() {
 
 prepare() {
   local file folder=$WORK/data/$1
-  remember "$folder/lines" "of: $(realpath -m "$DATA")" "train: ${TRAIN:-all}" "dev: ${DEV:-all}"
-  for file in "train $TRAIN" "dev $DEV"; do
+  remember "$folder/lines" "of: $(realpath -m "$DATA")" "train: ${TRAIN_TEXTS:-all}" "dev: ${DEV_TEXTS:-all}"
+  for file in "train $TRAIN_TEXTS" "dev $DEV_TEXTS"; do
     local name=${file% *} count=${file#* }
     if [ -e "$folder/$name.tsv" ]; then continue; fi
     text_of "$1" "$name" "$count" >"$folder/$name.tsv.part"

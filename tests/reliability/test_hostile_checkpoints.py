@@ -36,6 +36,7 @@ COMMANDS = {
     "iel plot attention --path": ["text", "--path", "hostile.pt", "--cpu", "--output", "out.html"],
     "iel plot attention, its extractor": ["text", "--path", "remembers-hostile.pt", "--cpu", "--output", "out.html"],
     "iel predict": ["GLUE", "--path", "hostile.pt", "--cpu"],
+    "iel explain": ["GLUE", "--path", "hostile.pt", "--cpu"],
     "iel faithfulness": ["GLUE", "--path", "hostile.pt", "--cpu"],
     "iel plot importance": ["GLUE", "--path", "hostile.pt", "--cpu", "--output", "out.html"],
     "iel plot bootstrap --control": ["save-of-rounds", "--control", "save-hostile", "--output", "out.png"],
