@@ -12,6 +12,8 @@ source "$benchmarks/../examples/fairseq.sh"
 source "$benchmarks/../examples/models.sh"
 data=${1:?usage: benchmarks/all.sh DATA-BIN baseline.pt finetuned.pt RESULTS} baseline=${2:?} finetuned=${3:?} results=${4:?}
 mkdir -p "$results"
+export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-0}
+CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES%%,*} # fairseq-train takes all that it sees
 failed=0
 
 # measure NAME WORD...: the table of a benchmark
@@ -26,9 +28,9 @@ measure() {
   fi
 }
 
-sentences=1500 base=1000 few=() of_base=("SequenceGenerator, beam 1")
+sentences=1500 base=1000 updates=60 few=() of_base=("SequenceGenerator, beam 1")
 if [ ${#DEVICE[@]} = 0 ]; then
-  sentences=20000 base=4000
+  sentences=20000 base=4000 updates=600
   of_base+=("fairseq-generate --print-alignment")
   # What reads a sentence at a time would wait for the GPU.
   few=(--only "SequenceGenerator, beam 1" "fairseq-generate --print-alignment" "decode, then one forward pass")
@@ -43,6 +45,6 @@ measure extraction.base extraction "$data" --path "$results/base.pt" --sentences
   --only "${of_base[@]}" "${DEVICE[@]}"
 measure two_passes two_passes "$data" --path "$finetuned" --repeat 7 "${DEVICE[@]}"
 measure precision precision "$data" --path "$baseline" --updates 40 "${small[@]}" "${DEVICE[@]}"
-measure finetuning finetuning "$data" --path "$baseline" --updates 60 --repeat 4 "${small[@]}" "${DEVICE[@]}"
+measure finetuning finetuning "$data" --path "$baseline" --updates "$updates" --repeat 4 "${small[@]}" "${DEVICE[@]}"
 measure store store --batches 1000
 exit "$failed"

@@ -158,8 +158,9 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
     source_tokens = int(dataset.src_sizes[:count].sum())
     target_tokens = sum(len(row[0]) + 1 for row in hypotheses.values())
     floor = multiplications(model, source_tokens, target_tokens) / rate
-    print(f"{count:,} sentences, {source_tokens:,} source and {target_tokens:,} generated tokens, {device.type},")
-    print(f"{cores} threads, {platform.machine()}, torch {torch.__version__}; floor {floor:.2f} s\n")
+    print(f"{count:,} sentences, {source_tokens:,} source and {target_tokens:,} generated tokens,")
+    where = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    print(f"{where}, {cores} threads, {platform.machine()}, torch {torch.__version__}; floor {floor:.2f} s\n")
     # Only sentences that end are limited alike by all ways; tokens/s compares those that do not.
     columns = ("sentences/s, median", "least", "most", "ours is faster by", "tokens/s", "time / floor")
     print(f"| way | {' | '.join((*columns, 'same words', 'same positions'))} |")

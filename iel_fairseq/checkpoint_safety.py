@@ -21,6 +21,8 @@ from iel_fairseq.errors import IELError, of_another_rank
 
 DOES_NOT_FIT = ("size mismatch", "Missing key(s)", "Unexpected key(s)")
 """How torch's lines about weights begin."""
+OF_THE_MACHINE = (MemoryError, torch.OutOfMemoryError, getattr(torch, "AcceleratorError", MemoryError))
+"""Errors that are no fault of a file; the last one is not in older torch."""
 LONGEST_LINE = 200
 """Characters of what a library says."""
 LONGEST = 1000
@@ -109,10 +111,10 @@ def in_one_line(path: str, what: str) -> Iterator[None]:
     except IELError:
         raise
     except Exception as error:  # a setting that is something else can raise anything anywhere
-        if of_another_rank(error) or isinstance(error, (MemoryError, torch.OutOfMemoryError)):
-            raise  # no fault of the file
-        # fairseq hides why weights do not fit behind an Exception
+        # fairseq hides why weights do not fit, and what befalls a rank meanwhile, behind an Exception
         cause = error.__context__ if type(error) is Exception and error.__context__ else error
+        if of_another_rank(cause) or isinstance(cause, OF_THE_MACHINE):
+            raise cause from None  # no fault of the file
         lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
         # torch names what does not fit under its headline.
         line = next((line for line in lines if line.startswith(DOES_NOT_FIT)), lines[0] if lines else "")

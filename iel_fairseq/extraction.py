@@ -106,7 +106,7 @@ class DatasetExtraction:
         """
         model = self.extractor.model.to(self.device, self.dtype)
         lengths = np.asarray(self.dataset.src_sizes, dtype=np.int64)[sentences.start : sentences.stop]
-        order = np.argsort(-lengths, kind="stable")  # longest first: out of memory at once or never
+        order = np.argsort(-lengths, kind="stable")  # longest first: where memory is short, soon
         rows_of_batches = data_utils.batch_by_size(
             order,
             num_tokens_fn=lengths.__getitem__,

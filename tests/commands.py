@@ -24,6 +24,8 @@ IEL = ("--user-dir", USER_DIR, "--task", "attn_enhanced_translation")
 PLAIN = ("--user-dir", USER_DIR, "--task", "translation", "--required-batch-size-multiple", "1")
 CPU = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
 """The environment of a process that shall use one core, and no GPU."""
+ONE_GPU = {**os.environ, "CUDA_VISIBLE_DEVICES": os.environ.get("CUDA_VISIBLE_DEVICES", "0").partition(",")[0]}
+"""Of one that may use a GPU; fairseq-train would take all of them."""
 
 MODELS = {
     "transformer": (
@@ -73,7 +75,7 @@ def run(
             capture_output=True,
             text=True,
             cwd=cwd,
-            env=dict(os.environ) if gpu else CPU,
+            env=ONE_GPU if gpu else CPU,
             timeout=600,
         )
         status, log = done.returncode, done.stdout + done.stderr

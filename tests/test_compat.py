@@ -19,6 +19,8 @@ import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
 
+from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.compat import ranks
 from iel_fairseq.errors import IELError
 
 REPOSITORY = Path(__file__).parent.parent
@@ -192,3 +194,39 @@ def test_killed_while_a_checkpoint_is_written_the_one_before_stays(tmp_path, wri
 def test_attention_is_not_cudnns():
     """Whose kernels are compiled for each shape anew."""
     assert not torch.backends.cuda.cudnn_sdp_enabled()
+
+
+@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), torch.distributed.DistError("NCCL")])
+def test_what_a_machine_lacks_is_no_fault_of_the_checkpoint(error):
+    """As fairseq's trainer has it, which puts a model on the GPU, and connects its ranks, while it reads weights."""
+
+    def load() -> None:
+        try:
+            raise error
+        except Exception:
+            raise Exception("Cannot load model parameters from checkpoint")  # noqa: B904  (as fairseq has it)
+
+    with pytest.raises(type(error)) as raised, in_one_line("baseline.pt", "the training cannot go on from it"):
+        load()
+    assert raised.value is error
+
+
+@pytest.mark.parametrize(("gpus", "expected"), [(1, 2), (4, 4)])
+def test_torchrun_with_one_gpu_on_each_machine_is_one_training(monkeypatch, gpus, expected):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    cfg = argparse.Namespace(distributed_world_size=gpus)  # fairseq's default is the number of GPUs
+    ranks._take_the_ranks_of_torchrun(cfg)
+    assert cfg.distributed_world_size == expected  # where it is more than 1, fairseq reads the variable itself
+
+
+@pytest.mark.parametrize("variables", [{}, {"RANK": "0", "WORLD_SIZE": "1"}, {"WORLD_SIZE": "2"}])
+def test_without_other_ranks_there_is_one(monkeypatch, variables):
+    for name in ("RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    cfg = argparse.Namespace(distributed_world_size=1)
+    ranks._take_the_ranks_of_torchrun(cfg)
+    assert cfg.distributed_world_size == 1

@@ -25,6 +25,8 @@ from iel_fairseq.threads import shared_out
 
 TOKENS = {"cpu": 4096, "cuda": 65_536}
 """Read at once. A GPU waits for the host where there are few."""
+TOKENS_WITH_ATTENTION = {"cpu": 4096, "cuda": 16_384}
+"""Likewise where the attention of all layers is kept, each token's to each."""
 
 
 @dataclass(frozen=True)
@@ -159,14 +161,16 @@ class Classifier:
         """Batch by batch: rows of *encoded*, logits, and, with *attentions*, what ``[CLS]`` attends to."""
         self.model.to(self.device).eval()
         threads = torch.get_num_threads() if self.device.type == "cpu" else 1
-        yield from shared_out(partial(self._forward, encoded, attentions), self._batches(encoded, threads), threads)
+        tokens = self.max_tokens or of_device(TOKENS_WITH_ATTENTION if attentions else TOKENS, self.device)
+        yield from shared_out(
+            partial(self._forward, encoded, attentions), self._batches(encoded, tokens, threads), threads
+        )
 
-    def _batches(self, encoded: list[Encoded], threads: int) -> Iterator[list[int]]:
-        """Rows of *encoded*, the longest first; each thread gets something to do."""
+    def _batches(self, encoded: list[Encoded], tokens: int, threads: int) -> Iterator[list[int]]:
+        """Rows of *encoded*, the longest first, so many *tokens* at once; each thread gets something to do."""
         lengths = np.array([len(row.input_ids) for row in encoded], dtype=np.int64)
         order = np.argsort(-lengths, kind="stable").tolist()
         at_most = max(1, -(-len(order) // threads))
-        tokens = of_device(TOKENS, self.device) if self.max_tokens is None else self.max_tokens
         while order:
             size = min(at_most, max(1, tokens // int(lengths[order[0]])))
             yield order[:size]

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from types import TracebackType
 
+from torch.multiprocessing import ProcessRaisedException
+
 from iel_fairseq.errors import IELError, of_another_rank
 from iel_fairseq.files import discard_standard_output, no_room, not_written
+
+OF_A_RANK = re.compile(rf"{IELError.__module__}\.{IELError.__name__}: (.*)\s*$")
+"""The end of a traceback."""
+MUCH = 1000
 
 
 def hide_broken_torchaudio() -> None:
@@ -30,16 +37,19 @@ def hide_broken_torchaudio() -> None:
 def print_our_errors_as_one_line() -> None:
     """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user.
 
-    Likewise what a rank of a distributed training meets when another one has ended, which is no fault of its own, and
-    a full disk wherever fairseq meets it.
+    Likewise one that a process has raised which fairseq has started for one of several GPUs; what a rank of a
+    distributed training meets when another one has ended, which is no fault of its own; and a full disk wherever
+    fairseq meets it.
     """
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if isinstance(error, ProcessRaisedException) and (found := OF_A_RANK.search(str(error))):
+            error = IELError(found[1])
         if of_another_rank(error):
             error = IELError(
                 f"another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go "
-                f"on from the last checkpoint ({str(error).partition(chr(10))[0]})"
+                f"on from the last checkpoint ({str(error)[:MUCH]})"
             )
         if isinstance(error, OSError) and no_room(error):
             if error.filename is None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections import defaultdict
 from typing import Any
 
 import torch
 from omegaconf import AnyNode, DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
+
+from iel_fairseq.errors import IELError
 
 
 def let_ranks_share_a_checkpoint() -> None:
@@ -36,19 +39,45 @@ def let_ranks_connect_when_they_begin() -> None:
 
     It does when it waits for one that it is connected to. fairseq's group is connected when the validation data are
     loaded, with all that extraction may take: one that is gone by then was waited for, for half an hour.
+
+    Where fairseq starts a process for each GPU, this is also what makes those import this package, and its patches,
+    before they begin.
     """
     from fairseq.distributed import utils as distributed_utils
 
-    init = distributed_utils.distributed_init
+    call = distributed_utils.call_main
 
-    @functools.wraps(init)
-    def distributed_init(cfg):
-        rank = init(cfg)
-        if torch.distributed.is_initialized():
-            distributed_utils.get_data_parallel_group()
-        return rank
+    @functools.wraps(call)
+    def call_main(cfg, main, **kwargs):
+        training = cfg.distributed_training
+        if training.distributed_init_method is None:
+            _take_the_ranks_of_torchrun(training)
+            distributed_utils.infer_init_method(training)
+        if training.distributed_init_method is not None:
+            kwargs["after_distributed_init_fn"] = _connected
+        return call(cfg, main, **kwargs)
 
-    distributed_utils.distributed_init = distributed_init
+    distributed_utils.call_main = call_main
+
+
+def _connected(cfg):
+    from fairseq.distributed import utils as distributed_utils
+
+    distributed_utils.get_data_parallel_group()
+    return cfg
+
+
+def _take_the_ranks_of_torchrun(cfg):
+    """Where a machine has one GPU fairseq takes ``torchrun``'s ranks for so many trainings, each of the same folder."""
+    ranks = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    if ranks == 1 or cfg.distributed_world_size > 1:
+        return
+    if not torch.cuda.is_available():
+        raise IELError(
+            "torchrun: fairseq takes its ranks on GPUs only; on CPUs start each one by itself, with "
+            "--distributed-world-size, --distributed-rank and --distributed-no-spawn"
+        )
+    cfg.distributed_world_size = ranks
 
 
 def let_ranks_without_gpu_gather() -> None:

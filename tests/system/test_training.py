@@ -12,7 +12,21 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from commands import IEL, MODELS, PLAIN, USER_DIR, generate, lines, run, train, train_two_ranks
+from commands import (
+    CPU,
+    IEL,
+    MODELS,
+    PLAIN,
+    USER_DIR,
+    generate,
+    lines,
+    one_of_two_ranks,
+    run,
+    started,
+    train,
+    train_two_ranks,
+    training,
+)
 from documents import blocks
 from fairseq.models.transformer import TransformerModel
 
@@ -207,6 +221,36 @@ def test_two_ranks_extract_once_and_train_together(data, trained, tmp_path):
     logs = train_two_ranks(data, tmp_path, *IEL, *options(baseline, 1), "--attn-heads", 0, "--attn-layer", 0)
     assert [sum(log.count(f"of {count} read in") for log in logs) for count in ("4,000", "100")] == [1, 1]
     assert len(lines(generate(data, tmp_path / "checkpoint_best.pt", *IEL), "H")) == 100
+
+
+def test_ranks_that_fairseq_starts_by_itself(data, trained, tmp_path):
+    """As where there are two GPUs: one process each."""
+    gpus = "import torch; torch.cuda.device_count = lambda: 2; from fairseq_cli.train import cli_main; cli_main()"
+    common = (*training(data, tmp_path), *IEL, *MODELS["transformer"], "--max-epoch", 1, "--attn-store", tmp_path)
+    where = [word for word in one_of_two_ranks() if word != "--distributed-no-spawn"]
+
+    def run_both(*more: object) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-c", gpus, *map(str, (*common, *where, *more))]
+        return subprocess.run(command, capture_output=True, text=True, env=CPU, timeout=300)
+
+    done = run_both("--finetune-from-model", trained("transformer", "baseline")[0])
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(list(tmp_path.glob("attention_positions.train.*/manifest.json"))) == 1, [*tmp_path.iterdir()]
+    assert len(lines(generate(data, tmp_path / "checkpoint_best.pt", *IEL), "H")) == 100
+    refused = run_both("--finetune-from-model", "missing.pt")
+    assert refused.returncode == 1
+    assert "Traceback" not in refused.stderr
+    assert "missing.pt: the extractor cannot be read (No such file or directory)" in refused.stderr.splitlines()[-1]
+
+
+def test_torchrun_on_cpus_is_refused(data, tmp_path):
+    """Each rank took itself for the only one, and wrote into the folder of the others."""
+    words = [*started("fairseq-train"), *training(data, tmp_path), *PLAIN, *MODELS["transformer"]]
+    ranks = {"RANK": "1", "WORLD_SIZE": "2"}
+    done = subprocess.run(words, capture_output=True, text=True, env={**CPU, **ranks}, timeout=300)
+    assert done.returncode == 1
+    assert "error: torchrun: fairseq takes its ranks on GPUs only; on CPUs start each" in done.stderr.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
 
 
 def test_two_ranks_say_once_what_is_cut(data, trained, tmp_path):
