@@ -14,7 +14,8 @@ from iel_fairseq.files import discard_standard_output, no_room, not_written
 
 OF_A_RANK = re.compile(rf"{IELError.__module__}\.{IELError.__name__}: (.*)\s*$")
 """The end of a traceback."""
-MUCH = 1000
+LONGEST_REASON = 1000
+"""Characters of what torch says of another rank."""
 
 
 def hide_broken_torchaudio() -> None:
@@ -49,7 +50,7 @@ def print_our_errors_as_one_line() -> None:
         if of_another_rank(error):
             error = IELError(
                 f"another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go "
-                f"on from the last checkpoint ({str(error)[:MUCH]})"
+                f"on from the last checkpoint ({str(error)[:LONGEST_REASON]})"
             )
         if isinstance(error, OSError) and no_room(error):
             if error.filename is None:
