@@ -9,7 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,7 +17,11 @@ import numpy as np
 import pytest
 import torch
 from fairseq import checkpoint_utils
+from fairseq.dataclass.configs import DistributedTrainingConfig, FairseqConfig
+from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
+from fairseq_cli import train as fairseq_train
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.compat import ranks
@@ -211,22 +215,69 @@ def test_what_a_machine_lacks_is_no_fault_of_the_checkpoint(error):
     assert raised.value is error
 
 
-@pytest.mark.parametrize(("gpus", "expected"), [(1, 2), (4, 4)])
-def test_torchrun_with_one_gpu_on_each_machine_is_one_training(monkeypatch, gpus, expected):
+TORCHRUN = {"MASTER_ADDR": "first", "MASTER_PORT": "29500", "RANK": "1", "WORLD_SIZE": "2"}
+
+
+def begun(monkeypatch, main: Callable, variables: dict[str, str]) -> tuple | None:
+    """How fairseq begins *main* on a machine with one GPU: its ranks, and what it does first; None: without others."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setenv("RANK", "1")
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    cfg = argparse.Namespace(distributed_world_size=gpus)  # fairseq's default is the number of GPUs
-    ranks._take_the_ranks_of_torchrun(cfg)
-    assert cfg.distributed_world_size == expected  # where it is more than 1, fairseq reads the variable itself
-
-
-@pytest.mark.parametrize("variables", [{}, {"RANK": "0", "WORLD_SIZE": "1"}, {"WORLD_SIZE": "2"}])
-def test_without_other_ranks_there_is_one(monkeypatch, variables):
-    for name in ("RANK", "WORLD_SIZE"):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    for name in TORCHRUN:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    cfg = argparse.Namespace(distributed_world_size=1)
-    ranks._take_the_ranks_of_torchrun(cfg)
-    assert cfg.distributed_world_size == 1
+    found = []
+
+    def distributed_main(device: int, main: Callable, cfg: FairseqConfig, kwargs: dict) -> None:
+        ours = cfg.distributed_training
+        given = (ours.distributed_init_method, ours.distributed_world_size, ours.distributed_rank)
+        found.append((*given, device, kwargs["after_distributed_init_fn"]))
+
+    monkeypatch.setattr(distributed_utils, "distributed_main", distributed_main)
+    cfg = FairseqConfig()
+    cfg.distributed_training = DistributedTrainingConfig(distributed_world_size=1, tpu=False)  # the number of GPUs
+    distributed_utils.call_main(cfg, main)
+    return found[0] if found else None
+
+
+def alone(cfg: FairseqConfig) -> None:
+    """What a command does without other ranks."""
+
+
+def test_torchrun_with_one_gpu_on_each_machine_is_one_training(monkeypatch):
+    monkeypatch.setattr(fairseq_train, "main", alone)
+    assert begun(monkeypatch, alone, TORCHRUN) == ("env://", 2, 1, 0, ranks._connected)
+
+
+@pytest.mark.parametrize("variables", [{}, {**TORCHRUN, "WORLD_SIZE": "1"}, {"WORLD_SIZE": "2"}])
+def test_a_training_without_other_ranks_is_alone(monkeypatch, variables):
+    monkeypatch.setattr(fairseq_train, "main", alone)
+    assert begun(monkeypatch, alone, variables) is None
+
+
+def test_a_command_that_does_not_train_is_alone(monkeypatch):
+    """As on one of several machines whose variables are set."""
+    assert begun(monkeypatch, alone, TORCHRUN) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ProcessRaisedException("-- Process 1 --\nTraceback\niel_fairseq.errors.IELError: x: no\n", 1, 2), "x: no"),
+        (ProcessRaisedException("Traceback\ntorch.distributed.DistBackendError: NCCL\n", 1, 2), "another rank has"),
+        (ProcessExitedException("process 1 terminated with signal SIGKILL", 1, 2, -9), "another rank has ended"),
+        (torch.distributed.DistError("NCCL error in: a.cpp:1\nDuplicate GPU"), "another rank has ended"),
+    ],
+)
+def test_what_ranks_meet_is_one_line(error, line, capsys):
+    sys.excepthook(type(error), error, None)
+    [said] = capsys.readouterr().err.splitlines()
+    assert said.startswith(f"iel_fairseq: error: {line}")
+    assert "Duplicate GPU" in said or "Duplicate GPU" not in str(error)
+
+
+def test_what_else_a_process_has_raised_keeps_its_traceback(capsys):
+    error = ProcessRaisedException("Traceback\nValueError: x\n", 1, 2)
+    sys.excepthook(type(error), error, None)
+    assert "iel_fairseq: error" not in (said := capsys.readouterr().err)
+    assert "ValueError: x" in said

@@ -7,13 +7,14 @@ import re
 import sys
 from types import TracebackType
 
-from torch.multiprocessing import ProcessRaisedException
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
 from iel_fairseq.errors import IELError, of_another_rank
 from iel_fairseq.files import discard_standard_output, no_room, not_written
 
-OF_A_RANK = re.compile(rf"{IELError.__module__}\.{IELError.__name__}: (.*)\s*$")
-"""The end of a traceback."""
+OURS = re.compile(rf"{IELError.__module__}\.{IELError.__name__}: (.*)")
+OF_ANOTHER_RANK = re.compile(r"torch\.distributed\.Dist\w*Error: |RuntimeError: .*/gloo/")
+"""How the last line of a traceback begins."""
 LONGEST_REASON = 1000
 """Characters of what torch says of another rank."""
 
@@ -38,19 +39,21 @@ def hide_broken_torchaudio() -> None:
 def print_our_errors_as_one_line() -> None:
     """Print an uncaught :class:`IELError` as its line alone: a traceback into fairseq helps no user.
 
-    Likewise one that a process has raised which fairseq has started for one of several GPUs; what a rank of a
-    distributed training meets when another one has ended, which is no fault of its own; and a full disk wherever
-    fairseq meets it.
+    Likewise what a rank of a distributed training meets when another one has ended, which is no fault of its own; both
+    also of the processes that fairseq starts itself, for several GPUs; and a full disk wherever fairseq meets it.
     """
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        if isinstance(error, ProcessRaisedException) and (found := OF_A_RANK.search(str(error))):
+        reason = str(error)
+        if isinstance(error, ProcessRaisedException):
+            reason = reason.rstrip().rpartition("\n")[2]
+        if found := OURS.match(reason):
             error = IELError(found[1])
-        if of_another_rank(error):
+        elif of_another_rank(error) or isinstance(error, ProcessExitedException) or OF_ANOTHER_RANK.match(reason):
             error = IELError(
                 f"another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go "
-                f"on from the last checkpoint ({str(error)[:LONGEST_REASON]})"
+                f"on from the last checkpoint ({reason[:LONGEST_REASON]})"
             )
         if isinstance(error, OSError) and no_room(error):
             if error.filename is None:

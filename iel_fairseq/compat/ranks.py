@@ -11,6 +11,7 @@ import torch
 from omegaconf import AnyNode, DictConfig, ListConfig
 from omegaconf.base import ContainerMetadata, Metadata
 
+from iel_fairseq.compat.training import training_command
 from iel_fairseq.errors import IELError
 
 
@@ -49,11 +50,12 @@ def let_ranks_connect_when_they_begin() -> None:
 
     @functools.wraps(call)
     def call_main(cfg, main, **kwargs):
-        training = cfg.distributed_training
-        if training.distributed_init_method is None:
-            _take_the_ranks_of_torchrun(training)
-            distributed_utils.infer_init_method(training)
-        if training.distributed_init_method is not None:
+        ranks = cfg.distributed_training
+        if ranks.distributed_init_method is None:
+            if main is getattr(training_command(), "main", None):
+                _take_the_ranks_of_torchrun(ranks)
+            distributed_utils.infer_init_method(ranks)
+        if ranks.distributed_init_method is not None:
             kwargs["after_distributed_init_fn"] = _connected
         return call(cfg, main, **kwargs)
 
@@ -70,14 +72,14 @@ def _connected(cfg):
 def _take_the_ranks_of_torchrun(cfg):
     """Where a machine has one GPU fairseq takes ``torchrun``'s ranks for so many trainings, each of the same folder."""
     ranks = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-    if ranks == 1 or cfg.distributed_world_size > 1:
+    if ranks == 1:
         return
     if not torch.cuda.is_available():
         raise IELError(
             "torchrun: fairseq takes its ranks on GPUs only; on CPUs start each one by itself, with "
             "--distributed-world-size, --distributed-rank and --distributed-no-spawn"
         )
-    cfg.distributed_world_size = ranks
+    cfg.distributed_world_size = max(ranks, cfg.distributed_world_size)
 
 
 def let_ranks_without_gpu_gather() -> None:

@@ -99,15 +99,20 @@ def join_sets_as_they_are() -> None:
     translation.load_langpair_dataset = load_langpair_dataset
 
 
+def training_command() -> Any:
+    """The module of ``fairseq-train``, where it has been imported, else None."""
+    running = sys.modules["__main__"]  # where it was started with python -m
+    is_it = running.__spec__ is not None and running.__spec__.name == "fairseq_cli.train"
+    return running if is_it else sys.modules.get("fairseq_cli.train")
+
+
 def end_where_the_last_update_was() -> None:
     """Let a training that has come to ``--max-update`` end at once when it is started again.
 
     fairseq looks after each update only: one more, and other checkpoints than those of which others may have been
     fine-tuned.
     """
-    running = sys.modules["__main__"]  # where it was started with python -m
-    is_it = running.__spec__ is not None and running.__spec__.name == "fairseq_cli.train"
-    command: Any = running if is_it else sys.modules.get("fairseq_cli.train")
+    command = training_command()
     if command is None:
         return
     train = command.train

@@ -243,10 +243,11 @@ def test_ranks_that_fairseq_starts_by_itself(data, trained, tmp_path):
     assert "missing.pt: the extractor cannot be read (No such file or directory)" in refused.stderr.splitlines()[-1]
 
 
-def test_torchrun_on_cpus_is_refused(data, tmp_path):
+@pytest.mark.parametrize("more", [(), ("--distributed-world-size", "2")])
+def test_torchrun_on_cpus_is_refused(data, tmp_path, more):
     """Each rank took itself for the only one, and wrote into the folder of the others."""
-    words = [*started("fairseq-train"), *training(data, tmp_path), *PLAIN, *MODELS["transformer"]]
-    ranks = {"RANK": "1", "WORLD_SIZE": "2"}
+    words = [*started("fairseq-train"), *training(data, tmp_path), *PLAIN, *MODELS["transformer"], *more]
+    ranks = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500", "RANK": "1", "WORLD_SIZE": "2"}
     done = subprocess.run(words, capture_output=True, text=True, env={**CPU, **ranks}, timeout=300)
     assert done.returncode == 1
     assert "error: torchrun: fairseq takes its ranks on GPUs only; on CPUs start each" in done.stderr.splitlines()[-1]
