@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
-from fairseq.models.transformer import TransformerDecoderBase
 from torch import Tensor
 
 from iel_fairseq.errors import IELError
@@ -316,9 +315,7 @@ def read_attention_words(
         columns = longest(src_lengths[rows])
         encoder_out = model.encoder(src_tokens[rows, :columns], src_lengths=src_lengths[rows])
         prefixes = torch.cat([hypotheses.new_full((len(rows), 1), eos), hypotheses[rows, :-1]], dim=1)
-        with reading_attention(model.decoder, layer, heads) as (options, read_attention):
-            if isinstance(model.decoder, TransformerDecoderBase):
-                options = {**options, "features_only": True}  # no probabilities, which take most of the memory
+        with reading_attention(model.decoder, layer, heads, alone=True) as (options, read_attention):
             attention = read_attention(model.decoder(prefixes, encoder_out=encoder_out, **options))
         score, column = attention.masked_fill(~is_word[rows, :columns].unsqueeze(1), -1.0).max(dim=2)
         positions[rows], scores[rows], weights[rows, :, :columns] = column + 1, score.float(), attention.float()

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
+from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+
+_OF_ANOTHER_RANK = re.compile(r"torch\.distributed\.Dist\w*Error: |RuntimeError: .*/gloo/")
 
 
 class IELError(Exception):
@@ -17,6 +22,16 @@ class IELError(Exception):
 
 
 def of_another_rank(error: BaseException) -> bool:
-    """Whether *error* is what a rank meets when another one has ended, or cannot be reached: NCCL's, or gloo's."""
+    """Whether *error* is what a rank meets when another one has ended, or cannot be reached: NCCL's, or gloo's.
+
+    It may be of a process that fairseq has started itself, for one of several GPUs.
+    """
+    if isinstance(error, ProcessRaisedException):
+        return _OF_ANOTHER_RANK.match(last_line(error)) is not None
     of_gloo = isinstance(error, RuntimeError) and "/gloo/" in str(error)
-    return of_gloo or isinstance(error, torch.distributed.DistError)
+    return of_gloo or isinstance(error, (torch.distributed.DistError, ProcessExitedException))
+
+
+def last_line(error: BaseException) -> str:
+    """What *error* says in the end; where it quotes the traceback of a process, that one's error."""
+    return str(error).rstrip().rpartition("\n")[2]

@@ -111,13 +111,14 @@ def _command(program: str, words: list[str], cwd: str, streams: str, variables: 
 
     torch.set_num_threads(1)
     try:
-        _main(program, words)
+        run_here(program, words)
     except Exception:
         sys.excepthook(*sys.exc_info())  # as in such a process; multiprocessing has a way of its own
         sys.exit(1)
 
 
-def _main(program: str, words: list[str]) -> None:
+def run_here(program: str, words: list[str]) -> None:
+    """Run *program* in this process, whose ``sys.argv`` has its *words*."""
     if program == "python":
         exec(compile(words[1], "a document", "exec"), {"__name__": "__main__"})
     elif program == "iel":

@@ -13,11 +13,11 @@ As a script it starts ``iel``, or one of fairseq's commands, on it::
 from __future__ import annotations
 
 import sys
-from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from forked import run_here
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -209,7 +209,4 @@ def _without_computed_weights(method: Any) -> Any:
 if __name__ == "__main__":
     start()
     sys.argv = sys.argv[1:]
-    if sys.argv[0] == "iel":
-        import_module("iel_fairseq.cli").main()
-    else:
-        import_module(sys.argv[0].replace("fairseq-", "fairseq_cli.")).cli_main()
+    run_here(sys.argv[0], sys.argv[1:])

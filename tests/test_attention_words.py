@@ -378,3 +378,11 @@ def test_nothing_stays_with_a_model_that_was_read(make):
     model = make().eval()
     extract_attention_words(model, batch(*sentences(5)), max_len_a=1, max_len_b=2)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_given_hypotheses_are_read_without_probabilities(monkeypatch):
+    """Which for many long sentences take more memory than all else."""
+    model, source = make_transformer(), batch([4, 5])
+    expected = read_attention_words(model, source, batch([6, 7]))
+    monkeypatch.delattr(type(model.decoder), "output_layer")
+    assert torch.equal(read_attention_words(model, source, batch([6, 7])).attention, expected.attention)

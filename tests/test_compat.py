@@ -249,7 +249,7 @@ def test_torchrun_with_one_gpu_on_each_machine_is_one_training(monkeypatch):
     assert begun(monkeypatch, alone, TORCHRUN) == ("env://", 2, 1, 0, ranks._connected)
 
 
-@pytest.mark.parametrize("variables", [{}, {**TORCHRUN, "WORLD_SIZE": "1"}, {"WORLD_SIZE": "2"}])
+@pytest.mark.parametrize("variables", [{}, {**TORCHRUN, "WORLD_SIZE": "1"}, {"RANK": "1", "WORLD_SIZE": "2"}])
 def test_a_training_without_other_ranks_is_alone(monkeypatch, variables):
     monkeypatch.setattr(fairseq_train, "main", alone)
     assert begun(monkeypatch, alone, variables) is None

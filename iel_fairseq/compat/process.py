@@ -7,14 +7,13 @@ import re
 import sys
 from types import TracebackType
 
-from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
+from torch.multiprocessing import ProcessRaisedException
 
-from iel_fairseq.errors import IELError, of_another_rank
+from iel_fairseq.errors import IELError, last_line, of_another_rank
 from iel_fairseq.files import discard_standard_output, no_room, not_written
 
 OURS = re.compile(rf"{IELError.__module__}\.{IELError.__name__}: (.*)")
-OF_ANOTHER_RANK = re.compile(r"torch\.distributed\.Dist\w*Error: |RuntimeError: .*/gloo/")
-"""How the last line of a traceback begins."""
+"""The last line of a traceback."""
 LONGEST_REASON = 1000
 """Characters of what torch says of another rank."""
 
@@ -45,12 +44,10 @@ def print_our_errors_as_one_line() -> None:
     previous = sys.excepthook
 
     def hook(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
-        reason = str(error)
-        if isinstance(error, ProcessRaisedException):
-            reason = reason.rstrip().rpartition("\n")[2]
+        reason = last_line(error) if isinstance(error, ProcessRaisedException) else str(error)
         if found := OURS.match(reason):
             error = IELError(found[1])
-        elif of_another_rank(error) or isinstance(error, ProcessExitedException) or OF_ANOTHER_RANK.match(reason):
+        elif of_another_rank(error):
             error = IELError(
                 f"another rank has ended, or cannot be reached; its log says why; start all ranks again, and they go "
                 f"on from the last checkpoint ({reason[:LONGEST_REASON]})"

@@ -71,7 +71,8 @@ def _connected(cfg):
 
 def _take_the_ranks_of_torchrun(cfg):
     """Where a machine has one GPU fairseq takes ``torchrun``'s ranks for so many trainings, each of the same folder."""
-    ranks = int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
+    by_torchrun = {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"} <= os.environ.keys()  # as fairseq knows it
+    ranks = int(os.environ["WORLD_SIZE"]) if by_torchrun else 1
     if ranks == 1:
         return
     if not torch.cuda.is_available():
@@ -79,7 +80,7 @@ def _take_the_ranks_of_torchrun(cfg):
             "torchrun: fairseq takes its ranks on GPUs only; on CPUs start each one by itself, with "
             "--distributed-world-size, --distributed-rank and --distributed-no-spawn"
         )
-    cfg.distributed_world_size = max(ranks, cfg.distributed_world_size)
+    cfg.distributed_world_size = ranks
 
 
 def let_ranks_without_gpu_gather() -> None:

@@ -169,9 +169,12 @@ class FairseqSteps:
 
 @contextmanager
 def reading_attention(
-    decoder: FairseqIncrementalDecoder, layer: int | None, heads: Sequence[int] | None
+    decoder: FairseqIncrementalDecoder, layer: int | None, heads: Sequence[int] | None, *, alone: bool = False
 ) -> Iterator[tuple[dict, Callable[[tuple], Tensor]]]:
     """Give the options that make *decoder* compute attention, and a function that reads it.
+
+    With *alone* nothing else is wanted of the decoder: a Transformer does without the probabilities, which take most of
+    the memory.
 
     The function takes the decoder's output and returns attention ``(B, steps, columns)``, over source columns, of the
     steps that were asked for. What fairseq's decoders return themselves is enough neither for single heads
@@ -184,7 +187,7 @@ def reading_attention(
     if isinstance(decoder, TransformerDecoderBase):
         index = _index("--attn-layer", -1 if layer is None else layer, len(decoder.layers), "decoder layers")
         attending = [getattr(decoder.layers[index], "encoder_attn", None)]
-        options = {"alignment_layer": index}
+        options = {"alignment_layer": index, **({"features_only": True} if alone else {})}
     elif isinstance(decoder, FConvDecoder):
         if heads is not None:
             raise IELError(
