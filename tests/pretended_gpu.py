@@ -188,6 +188,7 @@ def start() -> None:
     )
     for name, value in {**values, **dict.fromkeys(nothing)}.items():
         setattr(torch.cuda, name, lambda *args, value=value, **kwargs: value)
+    torch.accelerator.is_available = lambda: False  # what loaders ask before they pin batches, which wants a driver
     torch.inference_mode = lambda mode=True: torch.no_grad()  # no wrapper can be made of its tensors
 
     # A model's parameters are put on the GPU in place. What a ConvS2S has computed from some of its own holds them.
