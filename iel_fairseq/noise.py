@@ -58,5 +58,5 @@ class Noise:
         random = np.random.default_rng([self.seed, zlib.crc32(tokens.astype("<i4").tobytes())])
         replaced = random.permutation(count)[: int(self.share * count + 0.5)]
         noisy = positions.copy()
-        noisy[replaced] = random.choice(drawn_from, size=len(replaced)) if len(replaced) else 0
+        noisy[replaced] = random.choice(drawn_from, size=len(replaced))
         return noisy

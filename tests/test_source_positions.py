@@ -106,14 +106,15 @@ def test_beam_search_takes_positions(plain, model):
     assert decode(src_positions=torch.where(SOURCE.eq(PAD), PAD, 3)) != ordinary
 
 
-def test_sinusoidal_table_grows_as_fairseqs_does():
+@pytest.mark.parametrize("length", [8, 9, 21])  # the table is made for eight
+def test_sinusoidal_table_grows_as_fairseqs_does(length):
     model = make_transformer(max_positions=8)
     accept_source_positions(model)
-    source = batch(list(range(4, 14)) * 2)
-    positions = torch.arange(2, 23).unsqueeze(0)
+    source = batch((list(range(4, 14)) * 2)[: length - 1])
+    positions = torch.arange(2, length + 2).unsqueeze(0)
     with torch.no_grad():
-        given = model.encoder(source, torch.tensor([21]), src_positions=positions)["encoder_out"][0]
-        ordinary = make_transformer(max_positions=8).encoder(source, torch.tensor([21]))["encoder_out"][0]
+        given = model.encoder(source, torch.tensor([length]), src_positions=positions)["encoder_out"][0]
+        ordinary = make_transformer(max_positions=8).encoder(source, torch.tensor([length]))["encoder_out"][0]
     assert torch.equal(given, ordinary)
 
 

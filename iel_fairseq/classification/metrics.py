@@ -19,12 +19,12 @@ def f1(labels: np.ndarray, predictions: np.ndarray) -> float:
 
 def pearson(labels: np.ndarray, predictions: np.ndarray) -> float:
     """0 where either side is constant."""
-    return stats.pearsonr(labels, predictions).statistic if len(labels) > 1 else 0.0
+    return stats.pearsonr(labels, predictions).statistic if len(labels) > 1 else 0.0  # scipy refuses one alone
 
 
 def spearman(labels: np.ndarray, predictions: np.ndarray) -> float:
     """Ties have their mean rank. 0 where either side is constant."""
-    return stats.spearmanr(labels, predictions).statistic if len(labels) > 1 else 0.0
+    return stats.spearmanr(labels, predictions).statistic
 
 
 def _in_percent(metric: Metric) -> Metric:

@@ -58,9 +58,10 @@ def test_a_piece_counts_for_its_word(classifier, name):
     [encoded], _ = encode(tokenizer, [TEXT], LIMIT)
     assert tokenizer.convert_ids_to_tokens(encoded.input_ids.tolist()) == [piece for piece, _, _ in pieces]
     hf = classifier.model.hf
+    inputs, usual = pad([encoded], tokenizer), hf.config._attn_implementation
     hf.set_attn_implementation("eager")
-    inputs = pad([encoded], tokenizer)
     looked = hf(**inputs, output_attentions=True).attentions[-1][0, :, 0].sum(0).tolist()
+    hf.set_attn_implementation(usual)
     expected = [0.0] * len(WORDS)
     for weight, (_, _, word) in zip(looked, pieces, strict=True):
         if word:

@@ -32,6 +32,9 @@ def test_words_stand_between_spaces_without_punctuation(text, words):
 def test_words_are_taken_away_and_the_rest_stays():
     assert keep_words("A dog.\tThe cat?", {1, 2}) == " dog.\tThe ?"
     assert keep_words("A dog.\tThe cat?", set()) == " .\t ?"
+    assert keep_words("“A dog” ran.", {0, 2}) == "“A ” ran."
+    assert keep_words("“A dog” ran.", {1}, "[MASK]") == "“[MASK] dog” [MASK]."
+    assert keep_words("“A dog” ran.", {0, 1, 2}) == "“A dog” ran."
 
 
 def test_the_word_goes_to_the_end_of_the_second_sentence():
