@@ -28,6 +28,7 @@ def test_short_texts_are_what_the_tokenizer_makes_of_them(tokenizer):
     assert tokens(tokenizer, "the film", "film") == ("[CLS] the film film [SEP]", 0)
     assert tokens(tokenizer, "the film\ta dog.", "film") == ("[CLS] the film [SEP] a dog . film [SEP]", 0)
     assert tokens(tokenizer, "the film\ta dog.") == ("[CLS] the film [SEP] a dog . [SEP]", 0)
+    assert tokens(tokenizer, "the film\ta dog\tfilm") == ("[CLS] the film [SEP] a dog film [SEP]", 0)
     assert tokens(tokenizer, "", None) == ("[CLS] [SEP]", 0)
     (pair,), _ = encode(tokenizer, ["the film\ta dog"], LIMIT)
     assert pair.token_type_ids.tolist() == [0, 0, 0, 0, 1, 1, 1]
@@ -49,6 +50,7 @@ def test_a_long_text_loses_its_end_but_not_the_word(tokenizer):
     assert tokens(tokenizer, "the " * 600, "playing") == ("[CLS] " + "the " * 20 + "play ##ing [SEP]", 1)
     assert tokens(tokenizer, "the " * 20, "playing") == ("[CLS] " + "the " * 20 + "play ##ing [SEP]", 0)
     assert tokens(tokenizer, "the " * 600) == ("[CLS] " + "the " * 22 + "[SEP]", 1)
+    assert tokens(tokenizer, "the " * 600, limit=8) == ("[CLS] " + "the " * 6 + "[SEP]", 1)
 
 
 def test_the_longer_sentence_of_a_pair_is_cut(tokenizer):
