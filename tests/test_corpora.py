@@ -167,12 +167,15 @@ CONTENT = bytes(range(256)) * 40
 
 
 class Site(http.server.BaseHTTPRequestHandler):
-    """Breaks the connection off after 4,000 bytes, but sends any range that is asked for."""
+    """Breaks the connection off after 4,000 bytes, but sends any range that is asked for, to who says who he is."""
 
     asked: list[str | None] = []
     chunked = False
 
     def do_GET(self):
+        if self.headers["User-Agent"].startswith("Python-urllib"):
+            self.send_error(406)
+            return
         wanted = self.headers.get("Range")
         self.asked.append(wanted)
         start = int(wanted.removeprefix("bytes=").removesuffix("-")) if wanted else 0

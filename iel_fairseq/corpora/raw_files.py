@@ -26,11 +26,15 @@ from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import UNREADABLE, file_sha256, not_written, whole_file, writing
 from iel_fairseq.text_files import text_file
+from iel_fairseq.version import __version__
 
 logger = logging.getLogger(__name__)
 
 NO_ARCHIVE = (tarfile.TarError, zipfile.BadZipFile, RuntimeError)  # the last: encrypted, or packed in an unknown way
 """What reading a damaged archive raises beside :data:`~iel_fairseq.files.UNREADABLE`."""
+
+USER_AGENT = f"iel_fairseq/{__version__}"
+"""Sites refuse Python's own."""
 
 BLOCK = 1 << 20
 ATTEMPTS = 5
@@ -181,7 +185,9 @@ def _download(address: Address, part: str) -> None:
         have = os.path.getsize(part) if os.path.exists(part) else 0
         if address.size is not None and have >= address.size:
             return
-        request = urllib.request.Request(address.url, headers={"Range": f"bytes={have}-"} if have else {})
+        request = urllib.request.Request(address.url, headers={"User-Agent": USER_AGENT})
+        if have:
+            request.add_header("Range", f"bytes={have}-")
         try:
             with urllib.request.urlopen(request, timeout=60) as answer:
                 if answer.status != 206:  # the site sends the whole file, whatever was asked for
