@@ -7,8 +7,9 @@ import logging
 import re
 import statistics
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iel_fairseq.bootstrapping_record import Record
@@ -158,8 +159,10 @@ def sections(results: Sequence[Result], name: str) -> list[tuple[str, list[Part]
         tables: list[Part] = [_score_table(metric, members) for metric in METRICS]
         first = members[0].run
         own = [result for result in members if result.run == first]
-        pictures = _pictures(own, f"{name}.{re.sub(', +', '.', title)}")
-        found[title] = [*tables, _training_table(members), *pictures, *_sentences(own)]
+        shown = [*_pictures(own, f"{name}.{re.sub(', +', '.', title)}"), *_sentences(own)]
+        if len(own) < len(members):
+            shown = [replace(part, title=f"{part.title} ({Path(first.folder).resolve().name})") for part in shown]
+        found[title] = [*tables, _training_table(members), *shown]
     return [*found.items()]
 
 
@@ -281,12 +284,16 @@ def _picture(title: str, file: str, figure: Figure) -> Picture:
 
 
 def _sentences(members: Sequence[Result]) -> list[Part]:
-    """Of one run: where an enhanced system and its control differ most, on the first test set."""
-    run, model = members[0].run, members[0].model
-    systems = {result.system.name: result for result in members if result.model == model}
+    """Of one run: where, for each model, an enhanced system and its control differ most, on the first test set."""
+    of_models = [_sentences_of(model, list(own)) for model, own in groupby(members, lambda result: result.model)]
+    return [part for part in of_models if part is not None]
+
+
+def _sentences_of(model: str, members: Sequence[Result]) -> Sentences | None:
+    run, systems = members[0].run, {result.system.name: result for result in members}
     name = next((name for name in SHOWN if name in systems), None)
     if name is None or (control := systems[name].control) is None:
-        return []
+        return None
     split = next((split for split in run.sets if split != "valid"), "valid")
     system, references = systems[name].system, run.raw(split, run.target)
     ours, theirs = (each.translations(split, run.target) for each in (system, systems[control].system))
@@ -304,4 +311,4 @@ def _sentences(members: Sequence[Result]) -> list[Part]:
         for index, our_score, their_score in chosen
     ]
     title = f"{run.sets[split]}, {model}: where {name} and {control} differ most"
-    return [Sentences(title, items)] if items else []
+    return Sentences(title, items) if items else None

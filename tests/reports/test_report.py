@@ -183,6 +183,8 @@ def test_seeds_are_one_experiment(run_folder, tmp_path):
     cli.main(["report", str(other), str(run_folder), "--output", str(tmp_path / "both")])
     markdown = (tmp_path / "both.md").read_text()
     assert re.findall("^## .*", markdown, re.MULTILINE) == ["## tiny, fr-en"]
+    assert "### newstest, transformer: where attention-positions and control differ most (tiny.seed2)\n" in markdown
+    assert "transformer: validation loss (tiny.seed2)" in markdown
     first = corpus_bleu(FAIR, [REFERENCES]).score
     mean, deviation = (first + 100) / 2, (100 - first) / 2**0.5
     row = next(
@@ -400,11 +402,20 @@ def test_the_ablation_is_drawn_in_bleu(run_folder, monkeypatch):
 
 def test_sentences_are_of_the_test_set_and_records_have_each_metrics_own_figures(run_folder):
     cli.main(["report", str(run_folder)])
-    shown = "newstest, transformer: where attention-positions and control differ most"
+    shown = "newstest, transformer: where attention-positions and control differ most\n"
     assert shown in (run_folder / "results.md").read_text()
     [*_, ours] = json.loads((run_folder / "results.json").read_text())
     for metric in ("chrf", "ter"):
         assert 0 <= ours[f"{metric}_p"] <= 1 < ours[f"{metric}_ci"]
+
+
+def test_each_architecture_has_its_sentences(run_folder):
+    shutil.copytree(run_folder / "transformer", run_folder / "fconv")
+    cli.main(["report", str(run_folder)])
+    found = re.findall(
+        "^### newstest, (.*): where .* differ most$", (run_folder / "results.md").read_text(), re.MULTILINE
+    )
+    assert sorted(found) == ["fconv", "transformer"]
 
 
 @pytest.mark.parametrize("arch", ["transformer"], indirect=True)
