@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import BIN, CPU
+from commands import BIN, CPU, one_of_two_ranks
 
 RECIPE = Path(__file__).parents[2] / "examples/demo/run.sh"
 GLUE = Path(__file__).parents[2] / "examples/glue"
@@ -61,6 +61,20 @@ def test_a_recipe_goes_on_with_the_same_options_alone(text, tmp_path):
     assert unknown.returncode == 1
     assert "baseline: nothing says with which options it was made; name another WORK\n" in unknown.stderr
     assert os.stat(moved / "transformer/baseline/checkpoint_best.pt").st_mtime_ns == trained
+
+
+@pytest.mark.slow
+def test_a_recipe_trains_with_two_ranks(text, tmp_path):
+    train = tmp_path / "two_ranks"
+    options = shlex.join(["--max-update", "2", *one_of_two_ranks()])
+    ranks = "".join(f'fairseq-train "$@" {options} --distributed-rank {rank} &\n' for rank in range(2))
+    train.write_text(f"{ranks}wait %1 && wait %2\n")
+    work = tmp_path / "run"
+    made = recipe(text, work, SYSTEMS="baseline control attention-words", TRAIN=f"bash {train}")
+    assert made.returncode == 0, made.stderr
+    assert "| transformer | attention-words | 4 | 1 |" in made.stdout
+    for system in ("baseline", "control", "attention-words"):
+        assert "training on 2 devices" in (work / "transformer" / system / "train.log").read_text()
 
 
 @pytest.mark.parametrize(
