@@ -102,12 +102,12 @@ class Bootstrapping:
             )
         if cfg.save_interval_updates > 0:
             return
-        for option, value in (("save", cfg.save_interval), ("validate", cfg.validate_interval)):
-            if value > cfg.bootstrap_epochs:
-                raise IELError(
-                    f"--{option}-interval {value}: a round, which reads the best checkpoint of those before, "
-                    f"has {cfg.bootstrap_epochs} epochs; give that at most, or more --bootstrap-epochs"
-                )
+        if math.lcm(cfg.save_interval, cfg.validate_interval) > cfg.bootstrap_epochs:
+            raise IELError(
+                f"--save-interval {cfg.save_interval}, --validate-interval {cfg.validate_interval}: a round reads the "
+                f"best checkpoint of those before, and no epoch of the first, which has {cfg.bootstrap_epochs}, "
+                f"has both; give less, or more --bootstrap-epochs"
+            )
 
     def enter(self, epoch: int, first_extractor: str) -> bool:
         """Make the round that *epoch* belongs to the current one.

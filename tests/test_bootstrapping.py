@@ -6,6 +6,7 @@ import json
 import math
 import shutil
 from argparse import Namespace
+from unittest.mock import Mock, call
 
 import pytest
 import torch
@@ -66,6 +67,22 @@ def test_a_round_lasts_its_epochs_and_reads_what_was_best_when_it_began(tmp_path
         (2, 3, 20.0),
         (3, 5, 30.0),
     ]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_round_goes_on_with_the_best_checkpoints_optimizer_or_with_a_new_one(tmp_path, best, restart):
+    plan, trainer = bootstrapping(tmp_path, restart=restart), Mock()
+    for epoch in (1, 2):
+        plan.enter(epoch, "base.pt")
+        plan.load_best(trainer)
+        best(20.0)
+    assert not trainer.mock_calls
+    for epoch in (3, 4):
+        plan.enter(epoch, "base.pt")
+        plan.load_best(trainer)
+    reset = {"reset_optimizer": restart, "reset_lr_scheduler": restart, "reset_meters": True}
+    loaded = call.load_checkpoint(str(tmp_path / "extractor.round2.pt"), **reset)
+    assert trainer.mock_calls == [loaded, *([call._build_optimizer(), call.set_num_updates(0)] if restart else [])]
 
 
 @pytest.mark.parametrize("epoch", [3, 4])
@@ -311,8 +328,10 @@ def test_the_best_of_a_metric_to_be_minimised_is_the_lowest():
 
 
 def test_a_round_may_save_within_its_epochs(tmp_path):
-    with pytest.raises(IELError, match="--save-interval 3: a round"):
-        bootstrapping(tmp_path, save_interval=3)
+    for intervals in ({"save_interval": 3}, {"validate_interval": 3}, {"save_interval": 2, "validate_interval": 3}):
+        with pytest.raises(IELError, match=r"no epoch of the first, which has \d, has both; give less, or more"):
+            bootstrapping(tmp_path, epochs=max(intervals.values()) - (len(intervals) == 1), **intervals)
+    bootstrapping(tmp_path, epochs=6, save_interval=2, validate_interval=3)
     bootstrapping(tmp_path, save_interval=3, save_interval_updates=100)
 
 

@@ -42,6 +42,13 @@ def test_scores_are_those_of_each_text_alone(classifier, texts, two_threads):
     np.testing.assert_allclose(classifier.scores(texts), expected.numpy(), atol=1e-5)
 
 
+@pytest.mark.parametrize("text", ["a cat", "a cat\tthe dog"])
+def test_an_appended_word_is_read_as_one_of_the_text(classifier, text):
+    read = classifier.scores([text] * 3, ["dog", None, "bad"])
+    np.testing.assert_allclose(read, classifier.scores([f"{text} dog", text, f"{text} bad"]), atol=1e-6)
+    assert np.abs(np.diff(read, axis=0)).max(axis=1).min() > 1e-4
+
+
 def test_equal_texts_are_computed_once(classifier, monkeypatch):
     rows = []
     forward = type(classifier.model).forward

@@ -15,6 +15,7 @@ import torch
 from commands import USER_DIR, run, standard_input, two_ranks
 from tiny_bert import WORDS, make_folder
 
+from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.enhancement import KEY
 from iel_fairseq.classification.importance import ImportanceExtraction
 from iel_fairseq.cli import main as iel
@@ -71,14 +72,26 @@ def best_matthews(log: str) -> float:
     return max(float(score) for score in re.findall(r"\| valid \|.*? matthews ([-\d.]+)", log))
 
 
-def test_two_passes_in_training_validation_and_prediction(data, baseline, finetuned, tmp_path):
+def tokens_of_a_text(log: str, subset: str) -> float:
+    """Mean over the last epoch."""
+    [*_, (tokens, texts)] = re.findall(rf"\| {subset} \|.*? wpb ([\d.]+) \| bsz ([\d.]+)", log)
+    return float(tokens) / float(texts)
+
+
+def test_two_passes_in_training_validation_and_prediction(data, finetuned, tmp_path, capfd, monkeypatch):
     checkpoint, log = finetuned
     assert best_matthews(log) > 90
+    assert tokens_of_a_text(log, "train") == pytest.approx(8, abs=0.1)  # [CLS], five words, the important one, [SEP]
+    assert tokens_of_a_text(log, "valid") == 8
     log = run("fairseq-validate", data, *CLASSIFY, "--path", checkpoint, "--batch-size", 7, "--cpu")
     assert best_matthews(log) == best_matthews(finetuned[1])
+    assert tokens_of_a_text(log, "valid") == pytest.approx(8, abs=0.1)
     scores, submission = tmp_path / "scores.jsonl", tmp_path / "CoLA.tsv"
     options = ["--gen-subset", "valid", "--cpu", "--output", str(submission), "--scores", str(scores)]
+    read, scores_of = [], Classifier.scores
+    monkeypatch.setattr(Classifier, "scores", lambda *given: read.append(given[1:]) or scores_of(*given))
     iel(["predict", str(data), "--path", str(checkpoint), *options])
+    assert f"CoLA, valid, 61 texts: matthews {best_matthews(log):.2f}" in capfd.readouterr().err
     lines = submission.read_text().splitlines()
     assert lines[0] == "index\tprediction"
     assert len(lines) == 62
@@ -89,6 +102,7 @@ def test_two_passes_in_training_validation_and_prediction(data, baseline, finetu
     good = [row for row in rows if "good" in row["text"]]
     assert sum(row["important_word"] == "good" for row in good) >= 0.9 * len(good)
     assert sum(rows[0]["scores"]) == pytest.approx(1, abs=1e-5)
+    assert read[-1] == ([row["text"] for row in rows], [row["important_word"] for row in rows])
 
 
 def test_a_test_set_without_labels_is_predicted(data, finetuned, capsys):
