@@ -180,13 +180,18 @@ def load(checkpoint: Path, data: Path):
     return models[0].eval(), task
 
 
-def lines(output: str, letter: str) -> dict[int, list[str]]:
+def all_lines(output: str, letter: str) -> dict[int, list[list[str]]]:
     """The fields of the lines ``letter-id<TAB>...`` that fairseq's decoders print, by sentence."""
-    found: dict[int, list[str]] = {}
+    found: dict[int, list[list[str]]] = {}
     for line in output.splitlines():
         if match := re.match(rf"{letter}-(\d+)(\t.*)?$", line):
-            found.setdefault(int(match[1]), (match[2] or "\t")[1:].split("\t"))
+            found.setdefault(int(match[1]), []).append((match[2] or "\t")[1:].split("\t"))
     return found
+
+
+def lines(output: str, letter: str) -> dict[int, list[str]]:
+    """Likewise the first line of each sentence."""
+    return {sentence: found[0] for sentence, found in all_lines(output, letter).items()}
 
 
 def bleu(output: str, references: list[list[str]]) -> float:

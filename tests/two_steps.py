@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import lines
+from commands import all_lines
 from forked import run_forked
 
 
@@ -16,15 +16,14 @@ def decode(command: str, data: Path, path: object, *options: object, stdin: str 
 
 def assert_same(together: str, apart: str, sentences: int = 100) -> None:
     """The same hypotheses, all of the n-best ones, with the same scores of each word."""
-    for letter, value in (("H", 1), ("P", None)):
-        ours, theirs = lines(together, letter), lines(apart, letter)
+    for letter in "HP":
+        ours, theirs = all_lines(together, letter), all_lines(apart, letter)
         assert len(ours) == sentences
         assert ours.keys() == theirs.keys()
-        for i, fields in ours.items():
-            if value is not None:
-                assert fields[value] == theirs[i][value]
-            numbers, expected = ([float(x) for x in row[0].split()] for row in (fields, theirs[i]))
-            assert numbers == pytest.approx(expected, abs=2e-3)
+        for sentence, best in ours.items():
+            for (scores, *words), (expected, *same_words) in zip(best, theirs[sentence], strict=True):
+                assert words == same_words
+                assert [*map(float, scores.split())] == pytest.approx([*map(float, expected.split())], abs=2e-3)
 
 
 def preprocess_test_set(corpus: Path, data: Path, destination: Path, *options: object) -> Path:
