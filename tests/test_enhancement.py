@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -72,3 +73,18 @@ def test_a_training_remembers_the_seed_of_its_noise():
 def test_noise_that_is_asked_for_has_the_seed_of_the_command():
     nothing = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None}
     assert OURS.asked_for(SimpleNamespace(**nothing, attn_noise=0.5, seed=7)).noise == Noise(0.5, 7)
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"attn_layer": -1, "attn_heads": [0, 2]}, None),
+        ({"attn_layer": 0}, "--attn-layer 0: the checkpoint was trained with -1; leave the option out"),
+        ({"attn_heads": [1]}, r"--attn-heads \(1,\): the checkpoint was trained with \(0, 2\); leave the option out"),
+    ],
+)
+def test_decoding_reads_what_training_read(asked, message):
+    trained = replace(OURS, attn_layer=-1, attn_heads=(0, 2))
+    nothing = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None, "attn_noise": None}
+    with nullcontext() if message is None else pytest.raises(IELError, match=message):
+        assert trained.asked_for(SimpleNamespace(**{**nothing, **asked})) == trained

@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
+import torch
+from fairseq import utils
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.two_passes import check_generation, max_len_from
+from iel_fairseq.two_passes import check_generation, max_len_from, point_into_plain_source
 
 
 def test_the_longest_output_is_computed_from_x_for_this_batch_only():
@@ -17,6 +19,24 @@ def test_the_longest_output_is_computed_from_x_for_this_batch_only():
     with pytest.raises(KeyError), max_len_from(generator, 5):
         raise KeyError
     assert (generator.max_len_a, generator.max_len_b) == (1.5, 3)
+
+
+def test_attention_and_alignment_of_each_hypothesis_point_into_x():
+    """x is 5 6, x' 5 6 6 5 on the right of a column of padding; the attention of two steps each."""
+    generator = SimpleNamespace(pad=1, eos=2, extract_alignment=utils.extract_hard_alignment)
+    best = [[0, 0.1, 0.1, 0.3, 0.2, 0.3], [0, 0.1, 0.0, 0.0, 0.5, 0.4]]
+    other = [[0, 0.1, 0.3, 0.0, 0.3, 0.3], [0, 0.2, 0.2, 0.2, 0.1, 0.3]]
+    hypotheses = [
+        {"attention": torch.tensor(steps).t(), "tokens": tokens}
+        for steps, tokens in ((best, torch.tensor([7, 2])), (other, torch.tensor([8, 7])))
+    ]
+    src_tokens, origins = torch.tensor([[1, 5, 6, 2]]), torch.tensor([[0, 1, 2, 2, 1, 3]])
+    point_into_plain_source(generator, [hypotheses], src_tokens, origins)
+    for hypothesis, folded in zip(
+        hypotheses, ([[0.3, 0.4, 0.3], [0.6, 0.0, 0.4]], [[0.4, 0.3, 0.3], [0.3, 0.4, 0.3]]), strict=True
+    ):
+        torch.testing.assert_close(hypothesis["attention"].t(), torch.tensor(folded))
+    assert [hypothesis["alignment"] for hypothesis in hypotheses] == [[(1, 0)], [(0, 0), (1, 1)]]
 
 
 @pytest.mark.parametrize(

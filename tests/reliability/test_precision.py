@@ -53,6 +53,8 @@ def test_extraction_and_fine_tuning(data, trained, tmp_path, half, device):
     if (half, device) == ("--fp16", "cpu"):
         return  # fairseq trains in it on a GPU only
     log = run("fairseq-train", *words, *options, "--attn-store", tmp_path, gpu=gpu)
+    assert "valid: sentences" not in log  # it is in the store
+    assert "train: sentences" in log
     assert ("CUDA enviroments for all 1 workers" in log) is gpu  # so fairseq spells it
     references = [pair.known()[1] for pair in known_pairs()]
     assert bleu(generate(data, tmp_path / "save" / "checkpoint_best.pt", *IEL), references) > 90

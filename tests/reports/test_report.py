@@ -275,11 +275,12 @@ def test_sentences_that_differ_most():
     assert found[1][2] == 100
 
 
-def test_attention_words_that_cannot_be_read_are_left_out(run_folder, capfd):
+def test_attention_words_that_cannot_be_read_are_left_out(run_folder, caplog):
     run = Run.read(str(run_folder))
     [systems] = run.architectures().values()
     (run_folder / "transformer/control/checkpoint_best.pt").unlink()
     assert differences.attention_words(run, systems[1], "test", [0]) == {}
+    assert "no attention words are shown" in caplog.text
 
 
 def test_pages_hold_what_they_are_given():

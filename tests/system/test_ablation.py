@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from commands import IEL, MODELS, generate, lines, train
+from commands import IEL, MODELS, generate, lines, load, train
 from fairseq import checkpoint_utils
 
 from iel_fairseq.attn_dropout import AttnDropout
@@ -71,11 +71,12 @@ def test_seeds_shares_and_limits_are_those_that_are_asked_for(data, trained, tmp
     assert task.enhancement.attn_noise_seed == 7
 
 
-def test_decoding_reads_the_heads_that_training_read(data, trained, tmp_path):
+def test_decoding_reads_the_layer_and_the_heads_that_training_read(data, trained, tmp_path):
     state = torch.load(trained("transformer", "words")[0])
     assert state["cfg"]["task"]["attn_heads"] is None
-    state["task_state"][KEY]["attn_heads"] = [0]
+    state["task_state"][KEY] |= {"attn_layer": -1, "attn_heads": [0]}
     torch.save(state, tmp_path / "head.pt")
+    assert load(tmp_path / "head.pt", data)[1].attention_choice() == {"layer": -1, "heads": (0,)}
     one_head = source_of(data, tmp_path / "head.pt", training=False)
     all_heads = source_of(data, trained("transformer", "words")[0], training=False)
     assert not torch.equal(one_head[0], all_heads[0])
