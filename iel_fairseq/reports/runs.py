@@ -125,7 +125,8 @@ class System:
     def training_seconds(self) -> float | None:
         """Wall-clock time of training behind the best checkpoint, that of the baseline included, in seconds.
 
-        Validation and extraction are part of it. None where the checkpoint does not say.
+        Validation and the extraction of the training set are part of it; fairseq loads the validation set before it
+        counts. None where the checkpoint does not say.
         """
         return self._training.seconds
 
