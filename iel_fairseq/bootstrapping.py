@@ -100,9 +100,8 @@ class Bootstrapping:
                 f"--validate-interval-updates {validated}: the scores of a round are those of checkpoints; "
                 f"give --save-interval-updates {validated}, too"
             )
-        if cfg.save_interval_updates > 0:
-            return
-        if math.lcm(cfg.save_interval, cfg.validate_interval) > cfg.bootstrap_epochs:
+        both = math.lcm(cfg.save_interval, cfg.validate_interval)
+        if cfg.save_interval_updates <= 0 and both > cfg.bootstrap_epochs:
             raise IELError(
                 f"--save-interval {cfg.save_interval}, --validate-interval {cfg.validate_interval}: a round reads the "
                 f"best checkpoint of those before, and no epoch of the first, which has {cfg.bootstrap_epochs}, "

@@ -13,6 +13,7 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.noise import Noise
 
 LANGUAGES = {"source_lang": "src", "target_lang": "tgt"}
+NOTHING = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None, "attn_noise": None}
 OURS = Enhancement("a.pt", "ab", attn_dropout=0.0, **LANGUAGES, source_dictionary="s", target_dictionary="t")
 
 OTHER_INPUT = [
@@ -65,14 +66,13 @@ def test_data_are_those_of_the_training(changed, message):
 
 
 def test_a_training_remembers_the_seed_of_its_noise():
-    options = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None, "attn_dropout": 0.0}
-    trained = Enhancement().with_words_of("/a.pt", "ab", SimpleNamespace(**options, attn_noise=0.5, seed=7), 1)
+    options = {**NOTHING, "attn_dropout": 0.0, "attn_noise": 0.5, "seed": 7}
+    trained = Enhancement().with_words_of("/a.pt", "ab", SimpleNamespace(**options), 1)
     assert trained.noise == Noise(0.5, 7)
 
 
 def test_noise_that_is_asked_for_has_the_seed_of_the_command():
-    nothing = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None}
-    assert OURS.asked_for(SimpleNamespace(**nothing, attn_noise=0.5, seed=7)).noise == Noise(0.5, 7)
+    assert OURS.asked_for(SimpleNamespace(**{**NOTHING, "attn_noise": 0.5, "seed": 7})).noise == Noise(0.5, 7)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,5 @@ def test_noise_that_is_asked_for_has_the_seed_of_the_command():
 )
 def test_decoding_reads_what_training_read(asked, message):
     trained = replace(OURS, attn_layer=-1, attn_heads=(0, 2))
-    nothing = {"attn_positions": False, "attn_layer": None, "attn_heads": None, "attn_model": None, "attn_noise": None}
     with nullcontext() if message is None else pytest.raises(IELError, match=message):
-        assert trained.asked_for(SimpleNamespace(**{**nothing, **asked})) == trained
+        assert trained.asked_for(SimpleNamespace(**{**NOTHING, **asked})) == trained

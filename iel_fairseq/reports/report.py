@@ -9,7 +9,6 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from iel_fairseq.bootstrapping_record import Record
@@ -161,7 +160,7 @@ def sections(results: Sequence[Result], name: str) -> list[tuple[str, list[Part]
         own = [result for result in members if result.run == first]
         shown = [*_pictures(own, f"{name}.{re.sub(', +', '.', title)}"), *_sentences(own)]
         if len(own) < len(members):
-            shown = [replace(part, title=f"{part.title} ({Path(first.folder).resolve().name})") for part in shown]
+            shown = [replace(part, title=f"{part.title} ({first.name})") for part in shown]
         found[title] = [*tables, _training_table(members), *shown]
     return [*found.items()]
 

@@ -194,9 +194,14 @@ class Run:
         raise IELError(f"{folder}: no run of a recipe, it holds no data-bin with a validation set")
 
     @property
+    def name(self) -> str:
+        """That of the folder."""
+        return self.folder.resolve().name
+
+    @property
     def label(self) -> str:
-        """Name of the experiment: that of the folder, without the seed, as in ``multi30k.seed2``."""
-        return re.sub(r"[.-]seed[.-]?\d+$", "", Path(self.folder).resolve().name)
+        """Name of the experiment: that of the run, without the seed, as in ``multi30k.seed2``."""
+        return re.sub(r"[.-]seed[.-]?\d+$", "", self.name)
 
     def architectures(self) -> dict[str, list[System]]:
         """Finished systems by architecture; one without all its translations is left out, which is logged."""
