@@ -98,7 +98,8 @@ def what_is_wrong(error: Exception) -> str:
 
 @contextmanager
 def in_one_line(path: str, what: str) -> Iterator[None]:
-    """Whatever a library raises while it works with the checkpoint at *path*, as one line: the file is to blame.
+    """Whatever a library raises while it works with the checkpoint at *path*, as one line: the file is to blame, but for
+    a library that is missing.
 
     Args:
         path: of the checkpoint, or several; or a model's name
@@ -119,7 +120,10 @@ def in_one_line(path: str, what: str) -> Iterator[None]:
         # torch names what does not fit under its headline.
         line = next((line for line in lines if line.startswith(DOES_NOT_FIT)), lines[0] if lines else "")
         line = line if len(line) <= LONGEST_LINE else f"{line[:LONGEST_LINE]}..."
-        raise IELError(f"{path}: {what} ({type(cause).__name__}: {line})") from error
+        said = f"({type(cause).__name__}: {line})"
+        if isinstance(cause, ImportError):
+            raise IELError(f"{path}: a library that it takes is missing {said}; install it; see iel doctor") from error
+        raise IELError(f"{path}: {what} {said}") from error
 
 
 def value_of(text: Any) -> Any:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,15 @@ def test_what_a_machine_lacks_is_no_fault_of_the_checkpoint(error):
     with pytest.raises(type(error)) as raised, in_one_line("baseline.pt", "the training cannot go on from it"):
         load()
     assert raised.value is error
+
+
+def test_a_library_that_is_missing_is_no_fault_of_the_checkpoint():
+    with pytest.raises(IELError) as raised, in_one_line("baseline.pt", "no extractor can be made of it"):
+        import_module("no_such_library")
+    assert str(raised.value) == (
+        "baseline.pt: a library that it takes is missing (ModuleNotFoundError: No module named 'no_such_library'); "
+        "install it; see iel doctor"
+    )
 
 
 TORCHRUN = {"MASTER_ADDR": "first", "MASTER_PORT": "29500", "RANK": "1", "WORLD_SIZE": "2"}
