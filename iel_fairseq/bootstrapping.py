@@ -13,6 +13,7 @@ import glob
 import logging
 import math
 import os
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
@@ -108,6 +109,13 @@ class Bootstrapping:
                 f"has both; give less, or more --bootstrap-epochs"
             )
 
+        if cfg.bootstrap_epoch_patience > 0 and cfg.validate_interval % cfg.save_interval:
+            raise IELError(
+                f"--bootstrap-epoch-patience {cfg.bootstrap_epoch_patience}: a round may end after any validation, and "
+                f"the next one goes on from what is saved; give a --save-interval that divides --validate-interval "
+                f"{cfg.validate_interval}"
+            )
+
     def enter(self, epoch: int, first_extractor: str) -> bool:
         """Make the round that *epoch* belongs to the current one.
 
@@ -179,10 +187,12 @@ class Bootstrapping:
         """
         if self.weights_of >= self.number:
             return
-        restart = self._cfg.bootstrap_restart
+        restart, seconds = self._cfg.bootstrap_restart, trainer._local_cumulative_training_time()
         trainer.load_checkpoint(
             self._extractor(self.number), reset_optimizer=restart, reset_lr_scheduler=restart, reset_meters=True
         )
+        # Not that of the checkpoint: what came after it, this round's extraction as well, has taken its time.
+        trainer._previous_training_time, trainer._start_time = seconds, time.time()
         if restart:
             trainer._build_optimizer()
             trainer.set_num_updates(0)
@@ -301,7 +311,8 @@ class Bootstrapping:
         self._write([*before, Round(number, epoch, extractor, best)])
 
     def _remove_extractors_that_nothing_needs(self, number: int) -> None:
-        """Remove those that no checkpoint in the save directory remembers, but not that of round *number*."""
+        """Remove those that no checkpoint in the save directory remembers, but not that of round *number*, nor those of
+        rounds that a restart would go through again."""
         extractors = set(self._extractors())
         removable = extractors - {self._extractor(number)}
         if not removable:
@@ -310,12 +321,16 @@ class Bootstrapping:
         checkpoints = set(glob.glob(os.path.join(glob.escape(self._file("")), "*.pt"))) - extractors
         try:
             remembered = [Enhancement.from_checkpoint(checkpoint) for checkpoint in checkpoints]
+            last = resumed_checkpoint(self._cfg)
+            begun = number if last is None else Enhancement.from_checkpoint(last).round
         except IELError as error:
             logger.warning(f"{error}; all extractors of earlier rounds stay")
             return
         # By their names: the save directory may have been moved, or have another path as well.
         needed = [each.extractor for each in remembered if each.extractor is not None and not each.reads_itself]
-        for path in sorted(removable - {self._file(os.path.basename(extractor)) for extractor in needed}):
+        kept = {self._file(os.path.basename(extractor)) for extractor in needed}
+        kept |= {self._extractor(each) for each in range(begun + 1, number)}
+        for path in sorted(removable - kept):
             logger.info(f"{path}: no checkpoint needs this extractor any more; removed")
             os.remove(path)
 

@@ -98,8 +98,8 @@ def what_is_wrong(error: Exception) -> str:
 
 @contextmanager
 def in_one_line(path: str, what: str) -> Iterator[None]:
-    """Whatever a library raises while it works with the checkpoint at *path*, as one line: the file is to blame, but for
-    a library that is missing.
+    """Whatever a library raises while it works with the checkpoint at *path*, as one line: the file is to blame, unless
+    a library is missing.
 
     Args:
         path: of the checkpoint, or several; or a model's name

@@ -80,7 +80,6 @@ class AttnEnhancedTranslationConfig(TranslationConfig, TrainingStart):
     no_save_optimizer_state: bool = II("checkpoint.no_save_optimizer_state")
     save_interval: int = II("checkpoint.save_interval")
     save_interval_updates: int = II("checkpoint.save_interval_updates")
-    checkpoint_suffix: str = II("checkpoint.checkpoint_suffix")
     disable_validation: bool = II("dataset.disable_validation")
     skip_invalid_size_inputs_valid_test: bool = II("dataset.skip_invalid_size_inputs_valid_test")
     validate_interval: int = II("dataset.validate_interval")

@@ -60,20 +60,26 @@ class RememberedExtractor:
 
 
 def look_beside(path: str, memory: Any) -> None:
-    """Where the extractor that a checkpoint remembers is gone, take the file of its name beside the checkpoint.
+    """Where the extractor that a checkpoint remembers is gone, or another one now, take the file of its name beside the
+    checkpoint.
 
-    The save directory of a training, with the extractors of its rounds of bootstrapping in it, may have been moved.
+    The save directory of a training, with the extractors of its rounds of bootstrapping in it, may have been moved, or
+    copied, and another training may be in its place.
 
     Args:
         path: of the checkpoint
         memory: what it remembers, an entry of its task state, which is changed
     """
     remembered = memory.get("extractor") if isinstance(memory, dict) else None
-    if not isinstance(remembered, str) or os.path.exists(remembered):
+    if not isinstance(remembered, str):
         return
     beside = os.path.join(os.path.dirname(os.path.abspath(path)), os.path.basename(remembered))
-    with suppress(OSError):  # it cannot be read
-        if os.path.isfile(beside) and file_sha256(beside) == memory.get("extractor_sha256"):
+    if not os.path.isfile(beside) or os.path.realpath(beside) == os.path.realpath(remembered):
+        return
+    sha256 = memory.get("extractor_sha256")
+    with suppress(OSError):  # one of them cannot be read
+        there = os.path.isfile(remembered) and file_sha256(remembered) == sha256
+        if not there and file_sha256(beside) == sha256:
             logger.info(f"{remembered}: the extractor is not there; {beside} is the same file")
             memory["extractor"] = beside
 

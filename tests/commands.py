@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import os
 import re
+import resource
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pretended_gpu
@@ -204,3 +207,14 @@ def bleu(output: str, references: list[list[str]]) -> float:
         tokenize="none",
         force=True,
     ).score
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """A place where files grow no larger, as on a disk that gets full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from argparse import Namespace
 from unittest.mock import Mock, call
 
@@ -72,6 +73,7 @@ def test_a_round_lasts_its_epochs_and_reads_what_was_best_when_it_began(tmp_path
 @pytest.mark.parametrize("restart", [False, True])
 def test_a_round_goes_on_with_the_best_checkpoints_optimizer_or_with_a_new_one(tmp_path, best, restart):
     plan, trainer = bootstrapping(tmp_path, restart=restart), Mock()
+    trainer._local_cumulative_training_time.return_value = 50.0
     for epoch in (1, 2):
         plan.enter(epoch, "base.pt")
         plan.load_best(trainer)
@@ -82,7 +84,11 @@ def test_a_round_goes_on_with_the_best_checkpoints_optimizer_or_with_a_new_one(t
         plan.load_best(trainer)
     reset = {"reset_optimizer": restart, "reset_lr_scheduler": restart, "reset_meters": True}
     loaded = call.load_checkpoint(str(tmp_path / "extractor.round2.pt"), **reset)
-    assert trainer.mock_calls == [loaded, *([call._build_optimizer(), call.set_num_updates(0)] if restart else [])]
+    [clock, *calls] = trainer.mock_calls
+    assert clock == call._local_cumulative_training_time()
+    assert calls == [loaded, *([call._build_optimizer(), call.set_num_updates(0)] if restart else [])]
+    assert trainer._previous_training_time == 50.0  # not the checkpoint's
+    assert time.time() - trainer._start_time < 60
 
 
 @pytest.mark.parametrize("epoch", [3, 4])
@@ -156,6 +162,21 @@ def test_a_validation_within_an_epoch_does_not_end_its_round_after_a_restart(tmp
     assert again.number == 1
     again.enter(4, "base.pt")
     assert again.number == 2
+
+
+def test_extractors_stay_that_a_restart_goes_through_again(tmp_path, best):
+    """Where no checkpoint has been saved since an earlier round, and none remembers them."""
+    plan = bootstrapping(tmp_path, rounds=4, epochs=1)
+    plan.enter(1, "base.pt")
+    best(20.0)
+    state = {"model": {}, "task_state": Enhancement(extractor="/base.pt", round=1).to_task_state(), "cfg": None}
+    torch.save(state, tmp_path / "checkpoint_last.pt")
+    for epoch in (2, 3, 4):
+        plan.enter(epoch, "base.pt")
+    assert sorted(path.name for path in tmp_path.glob("extractor*")) == [f"extractor.round{n}.pt" for n in (2, 3, 4)]
+    again = bootstrapping(tmp_path, rounds=4, epochs=1)
+    again.enter(2, "base.pt")
+    assert again.extractor == str(tmp_path / "extractor.round2.pt")
 
 
 def test_a_training_that_goes_on_from_another_file_goes_on_with_its_rounds(tmp_path, best):
@@ -333,6 +354,12 @@ def test_a_round_may_save_within_its_epochs(tmp_path):
             bootstrapping(tmp_path, epochs=max(intervals.values()) - (len(intervals) == 1), **intervals)
     bootstrapping(tmp_path, epochs=6, save_interval=2, validate_interval=3)
     bootstrapping(tmp_path, save_interval=3, save_interval_updates=100)
+
+
+def test_what_a_round_ends_with_is_saved(tmp_path):
+    with pytest.raises(IELError, match=r"^--bootstrap-epoch-patience 1: .* that divides --validate-interval 2$"):
+        bootstrapping(tmp_path, epochs=6, epoch_patience=1, save_interval=4, validate_interval=2)
+    bootstrapping(tmp_path, epochs=6, epoch_patience=1, save_interval=2, validate_interval=4)
 
 
 @pytest.mark.parametrize(("validate", "save", "refused"), [(4, 0, True), (4, 8, True), (4, 4, False), (8, 4, False)])

@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import resource
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from commands import files_of_at_most
 from fairseq import checkpoint_utils
+from fairseq.data.iterators import EpochBatchIterator
 from fairseq.dataclass.configs import DistributedTrainingConfig, FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
@@ -139,17 +139,6 @@ def test_our_errors_are_one_line_others_keep_their_traceback(tmp_path):
     assert "Traceback" in done.stderr
 
 
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """A place where files grow no larger, as on a disk that gets full."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 STATE = {"model": {"weight": torch.arange(50_000)}}
 
 
@@ -214,6 +203,17 @@ def test_what_a_machine_lacks_is_no_fault_of_the_checkpoint(error):
     with pytest.raises(type(error)) as raised, in_one_line("baseline.pt", "the training cannot go on from it"):
         load()
     assert raised.value is error
+
+
+def test_what_a_curriculum_leaves_is_shuffled_in_each_epoch_behind_it():
+    in_order = [[row] for row in range(64)]
+    rows = torch.utils.data.TensorDataset(torch.arange(64))
+    iterator = EpochBatchIterator(rows, lambda batch: [int(row) for (row,) in batch], in_order, reuse_dataloader=True)
+    epochs = [list(iterator.next_epoch_itr(shuffle=epoch > 2)) for epoch in (1, 2, 3, 4)]
+    assert epochs[:2] == [in_order] * 2
+    assert in_order not in epochs[2:]
+    assert epochs[2] != epochs[3]
+    assert sorted(epochs[2]) == sorted(epochs[3]) == in_order
 
 
 def test_a_library_that_is_missing_is_no_fault_of_the_checkpoint():

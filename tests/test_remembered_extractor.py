@@ -14,3 +14,18 @@ def test_the_same_file_is_found_beside_the_checkpoint_and_no_other(tmp_path):
     memory["extractor_sha256"] = file_sha256(str(tmp_path / "extractor.pt"))
     look_beside(str(tmp_path / "model.pt"), memory)
     assert memory["extractor"] == str(tmp_path / "extractor.pt")
+
+
+def test_the_one_beside_is_taken_where_another_file_has_the_remembered_name(tmp_path):
+    """As after copying a folder, and training anew in the first one."""
+    for name, text in (("first", "new"), ("copy", "right")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "extractor.round2.pt").write_text(text)
+    first, copy = (tmp_path / name / "extractor.round2.pt" for name in ("first", "copy"))
+    memory = {"extractor": str(first), "extractor_sha256": file_sha256(str(copy))}
+    look_beside(str(tmp_path / "copy" / "model.pt"), memory)
+    assert memory["extractor"] == str(copy)
+    memory["extractor"] = str(first)
+    first.write_text("right")  # both are it
+    look_beside(str(tmp_path / "copy" / "model.pt"), memory)
+    assert memory["extractor"] == str(first)

@@ -107,7 +107,8 @@ def run(arguments: argparse.Namespace) -> None:
     task = AttnEnhancedTranslationTask.of_data_folder(arguments.data, arguments.source_lang, arguments.target_lang)
     extractor = load_extractor(arguments.path, task, arguments.attn_layer, arguments.attn_heads)
     for epoch, folder in enumerate(folders, start=1):
-        task.load_dataset(arguments.gen_subset, epoch=epoch, task_cfg=task.cfg)  # plain
+        whole = arguments.gen_subset == "train"  # as training reads it, with train1, train2 and so on
+        task.load_dataset(arguments.gen_subset, epoch=epoch, combine=whole, task_cfg=task.cfg)  # plain
         extraction = _extraction(arguments, task, extractor)
         stores = arguments.attn_store or folder
         if arguments.format:

@@ -1,7 +1,7 @@
 """fairseq 0.12 on today's torch: every patch with its reason.
 
-Nothing here changes what fairseq computes, but where it computes wrongly: ``--diverse-beam-groups``, the batches of a
-training that was started again, and its further update when it was finished.
+Nothing here changes what fairseq computes, but where it computes wrongly: ``--diverse-beam-groups``, the batches and
+the patience of a training that was started again, its further updates when it was finished, and ``--curriculum``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ def apply() -> None:
     gpu.attend_without_cudnn()
     training.tell_tasks_that_a_round_begins()
     training.let_a_restart_make_the_same_batches()
-    training.end_where_the_last_update_was()
+    training.let_curricula_end()
+    training.remember_patience()
+    training.end_where_a_training_has_ended()
     training.join_sets_as_they_are()
     decoding.let_diverse_beams_decode_any_batch()
     decoding.warn_of_one_pass()

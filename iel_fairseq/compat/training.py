@@ -55,6 +55,25 @@ def let_a_restart_make_the_same_batches() -> None:
     FairseqTask.get_batch_iterator = get_batch_iterator
 
 
+def let_curricula_end() -> None:
+    """Shuffle in the epochs behind those of ``--curriculum``.
+
+    fairseq keeps its sampler for all epochs, and that does what it was told for the first one; in a training that was
+    started again, the first since then.
+    """
+    from fairseq.data.iterators import EpochBatchIterator
+
+    get = EpochBatchIterator._get_iterator_for_epoch
+
+    @functools.wraps(get)
+    def _get_iterator_for_epoch(iterator, epoch, shuffle, *args, **kwargs):
+        if hasattr(iterator, "epoch_batch_sampler"):
+            iterator.epoch_batch_sampler.shuffle = shuffle
+        return get(iterator, epoch, shuffle, *args, **kwargs)
+
+    EpochBatchIterator._get_iterator_for_epoch = _get_iterator_for_epoch
+
+
 def let_bf16_do_without_a_tpu() -> None:
     """Let ``--bf16`` train on a GPU or a CPU.
 
@@ -106,11 +125,44 @@ def training_command() -> Any:
     return running if is_it else sys.modules.get("fairseq_cli.train")
 
 
-def end_where_the_last_update_was() -> None:
-    """Let a training that has come to ``--max-update`` end at once when it is started again.
+def remember_patience() -> None:
+    """Let a training that was started again have as much of its ``--patience`` left as it had.
 
-    fairseq looks after each update only: one more, and other checkpoints than those of which others may have been
-    fine-tuned.
+    fairseq counts validations that have brought nothing, but does not write their number into checkpoints.
+    """
+    from fairseq import checkpoint_utils
+    from fairseq.trainer import Trainer
+
+    command = training_command()
+    if command is None:
+        return
+    spent = command.should_stop_early  # fairseq keeps the best score, and the number, as this function's attributes
+    save, load = Trainer.save_checkpoint, checkpoint_utils.load_checkpoint
+
+    @functools.wraps(save)
+    def save_checkpoint(trainer, filename, extra_state):
+        if hasattr(spent, "num_runs"):
+            extra_state = {**extra_state, "patience": {"best": float(spent.best), "num_runs": spent.num_runs}}
+        return save(trainer, filename, extra_state)
+
+    @functools.wraps(load)
+    def load_checkpoint(cfg, trainer, **options):
+        extra_state, epoch_itr = load(cfg, trainer, **options)
+        # Where there is a best score, the training goes on, and is no other one, from the same weights.
+        if getattr(checkpoint_utils.save_checkpoint, "best", None) is not None:
+            vars(spent).update((extra_state or {}).get("patience", {}))
+        return extra_state, epoch_itr
+
+    Trainer.save_checkpoint = save_checkpoint
+    checkpoint_utils.load_checkpoint = load_checkpoint
+
+
+def end_where_a_training_has_ended() -> None:
+    """Let a training that has come to ``--max-update``, or whose ``--patience`` is spent, end at once when it is
+    started again.
+
+    fairseq looks after each update, and each validation, only: one more, and other checkpoints than those of which
+    others may have been fine-tuned.
     """
     command = training_command()
     if command is None:
@@ -122,6 +174,10 @@ def end_where_the_last_update_was() -> None:
         limit, done = cfg.optimization.max_update, trainer.get_num_updates()
         if 0 < limit <= done:
             logger.info(f"--max-update {limit}: {done} updates are done; nothing is left to do")
+            return [None], True
+        patience, in_vain = cfg.checkpoint.patience, getattr(command.should_stop_early, "num_runs", 0)
+        if 0 < patience <= in_vain:
+            logger.info(f"--patience {patience}: {in_vain} validations have brought nothing; nothing is left to do")
             return [None], True
         return train(cfg, trainer, task, epoch_itr)
 

@@ -301,7 +301,11 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         over = self._bootstrapping is not None and self._bootstrapping.over
         if over and dataset is self.datasets.get(self.cfg.train_subset):
             return NoMoreEpochs(kwargs.get("epoch", 1))
-        return super().get_batch_iterator(dataset, *args, **kwargs)
+        iterator = super().get_batch_iterator(dataset, *args, **kwargs)
+        if self.has_sharded_data(self.cfg.train_subset):
+            # Each epoch has another: workers that wait for more of this one's would be there for nothing.
+            iterator.reuse_dataloader = iterator.persistent_workers = False
+        return iterator
 
     def begin_round(self, trainer):
         """Called at the beginning of each epoch, see :mod:`iel_fairseq.compat`."""

@@ -142,6 +142,9 @@ def test_a_round_loads_other_sets_as_they_were_loaded_and_forgets_the_earlier_on
     assert len(task.dataset("valid")) == both
     assert task.dataset("valid") is not earlier
     assert set(task.dataset_to_epoch_iter) <= set(task.datasets.values())
+    iterator = task.get_batch_iterator(task.dataset("train"), max_sentences=8, num_workers=1)
+    kept = (iterator.persistent_workers, iterator.reuse_dataloader)
+    assert kept == (False, False)  # each epoch has an iterator of its own, whose workers would stay
 
 
 def test_the_same_command_again_changes_nothing(undisturbed, data, trained):

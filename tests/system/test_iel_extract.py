@@ -187,6 +187,20 @@ def test_training_reads_what_shares_have_extracted(data, baseline, tmp_path):
     assert "attention words for 4,000 sentences" in log
 
 
+def test_training_reads_what_was_extracted_of_all_its_parts(data, baseline, tmp_path):
+    """train, train1 and so on are one training set to fairseq."""
+    folder = tmp_path / "bin"
+    shutil.copytree(data, folder)
+    for file in list(folder.glob("valid.*")):
+        shutil.copy(file, folder / file.name.replace("valid.", "train1."))
+    extract(folder, baseline, "--gen-subset", "train")
+    options = (*IEL, *MODELS["transformer"], "--finetune-from-model", baseline, "--max-update", 1)
+    log = train(folder, tmp_path / "save", *options)
+    assert "train: sentences" not in log
+    assert "valid: sentences" in log
+    assert len(list(folder.glob("attention_positions.train.*"))) == 1
+
+
 def test_a_reader_that_has_seen_enough_ends_it_quietly(data, baseline, tmp_path):
     command = [BIN / "iel", "extract", data, "--path", baseline, "--cpu", "--format", "text", "--attn-store", tmp_path]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:

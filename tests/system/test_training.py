@@ -314,3 +314,20 @@ def test_user_dir_is_found_from_any_folder_after_a_plain_install(site, tmp_path)
     assert done.stderr.splitlines()[-1] == (
         "iel_fairseq: error: no-data: no such data folder; make one with fairseq-preprocess"
     )
+
+
+def test_patience_goes_on_where_it_was(data, trained, tmp_path):
+    """With a learning rate of zero no validation brings anything but the first."""
+    baseline, _ = trained("transformer", "baseline")
+    same = (*IEL, *MODELS["transformer"], "--finetune-from-model", baseline, "--lr", 0, "--patience", 2)
+
+    def epochs(folder: str, *options: object) -> list[int]:
+        log = train(data, tmp_path / folder, *same, *options)
+        return [int(epoch) for epoch in re.findall(r"end of epoch (\d+) ", log)]
+
+    assert epochs("whole", "--max-epoch", 9) == [1, 2, 3]
+    assert epochs("whole", "--max-epoch", 9) == []
+    assert epochs("parts", "--max-epoch", 2) == [1, 2]
+    assert epochs("parts", "--max-epoch", 9) == [3]
+    other = ("--finetune-from-model", tmp_path / "whole" / "checkpoint_last.pt")  # a training of its own
+    assert epochs("other", *other, "--max-epoch", 9) == [1, 2, 3]
