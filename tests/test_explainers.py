@@ -123,6 +123,8 @@ def test_odd_texts(classifier, name):
     assert [len(explanation.words) for explanation in found] == [0, 0, 1, 2, 600, 1, 0, 3]
     assert all(np.isfinite(explanation.scores).all() for explanation in found)
     explain(name, classifier, ["\t", "a dog\t", "\ta dog"], 10)
+    [with_nul] = explain(name, classifier, ["a good\0 dog"], 10)
+    assert [word.text for word in with_nul.words] == ["a", "good\0", "dog"]
 
 
 @pytest.mark.parametrize("name", ["lime", "shap"])

@@ -81,6 +81,8 @@ OTHERS: dict[str, tuple[Callable[[], dict[str, Any]], dict[str, Any]]] = {
             **{"pad_token_id": 1, "bos_token_id": 0, "eos_token_id": 2, "sep_token_id": 2},
         },
     ),
+    "convbert": (_word_pieces, {**SIZES, "embedding_size": 16}),
+    "squeezebert": (_word_pieces, {**SIZES, "embedding_size": 16}),
 }
 """Likewise those that cannot do all that the others can."""
 

@@ -187,14 +187,19 @@ class Classifier:
             if not attentions:
                 yield rows, self.model(**inputs).float(), np.empty(0)
                 continue
-            output = hf(**inputs, output_attentions=True)
+            output = hf(**inputs, output_attentions=True, return_dict=True)
             attentions_of_layers = getattr(output, "attentions", None)
             tokens = inputs["input_ids"].size(1)
             if not attentions_of_layers or attentions_of_layers[-1].shape[-2:] != (tokens, tokens):
                 raise IELError(
                     f"{self.path}: {hf.config.model_type} has no attention of each token to each; take lime or shap"
                 )
-            yield rows, output.logits.float(), attentions_of_layers[-1][:, :, 0].sum(1).float().cpu().numpy()
+            of_cls = attentions_of_layers[-1][:, :, 0].float()
+            if (of_cls.sum(-1) - 1).abs().gt(0.01).any():
+                raise IELError(
+                    f"{self.path}: what {hf.config.model_type} gives as attention does not sum to 1; take lime or shap"
+                )
+            yield rows, output.logits.float(), of_cls.sum(1).cpu().numpy()
 
 
 def load_classifier(path: str, device: torch.device, max_tokens: int | None = None) -> Classifier:
@@ -218,4 +223,5 @@ def load_classifier(path: str, device: torch.device, max_tokens: int | None = No
     glue = GLUE_TASKS[remembered.glue_task]
     with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then
         Classifier(model, glue, torch.device("cpu"), path=path).scores(["text"])
+        model.check_padding()
     return Classifier(model, glue, device, max_tokens, path, sha256, remembered.importance)

@@ -46,7 +46,10 @@ class ImportanceEnhancedClassificationConfig(TrainingStart):
     )
     importance_max_tokens: Optional[int] = field(
         default=None,
-        metadata={"help": "tokens that the extractor reads at once, in each thread; default: 4,096, on a GPU 65,536"},
+        metadata={
+            "help": "tokens that the extractor reads at once, in each thread; default: 4,096, on a GPU 65,536, with "
+            "attention 16,384"
+        },
     )
     seed: int = II("common.seed")
     best_checkpoint_metric: str = II("checkpoint.best_checkpoint_metric")

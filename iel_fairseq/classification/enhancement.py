@@ -27,6 +27,7 @@ class WordEnhancement:
         importance_model: what ``--importance-model`` said in training, for the record
         samples: perturbations of a text, as the explainer has it
         seed: of the explainer
+        store: absolute path of the folder that ``--importance-store`` named in training
     """
 
     glue_task: str
@@ -37,6 +38,7 @@ class WordEnhancement:
     importance_model: str | None = None
     samples: int | None = None
     seed: int = 1
+    store: str | None = None
 
     def to_task_state(self) -> dict[str, Any]:
         """The entry for fairseq's task state."""

@@ -6,14 +6,16 @@ import hashlib
 import importlib.metadata
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from fairseq.logging import progress_bar
 
 from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.encoding import without_special_tokens
 from iel_fairseq.classification.words import words_of
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
@@ -55,7 +57,7 @@ class ImportanceExtraction:
     """What explainer explains which texts, and how. No label is known here.
 
     Attributes:
-        texts: of a split
+        texts: of a split; what looks like a special token in them is broken before it is read
         name: of the split
         classifier: whose predictions are explained
         importance: name of the explainer
@@ -81,6 +83,11 @@ class ImportanceExtraction:
         """
         check_samples(self.samples)
 
+    @cached_property
+    def _read(self) -> list[str]:
+        """The texts as the classifier reads them."""
+        return without_special_tokens(self.classifier.model.tokenizer, self.texts)
+
     @property
     def explainer(self) -> Explainer:
         return EXPLAINERS[self.importance]
@@ -94,7 +101,7 @@ class ImportanceExtraction:
     def _request(self) -> dict[str, Any]:
         """Everything that decides what is found; plain JSON data."""
         digest = hashlib.sha256()
-        for text in self.texts:
+        for text in self._read:
             digest.update(f"{text}\n".encode())
         package = self.explainer.package
         return {
@@ -105,13 +112,13 @@ class ImportanceExtraction:
             "dtype": "int32",
             "importance": self.importance,
             "samples": self._samples,
-            "seed": self.seed if self.importance != "attention" else None,
+            "seed": self.seed if self.explainer.draws else None,
             "package": package and f"{package} {importlib.metadata.version(package)}",
         }
 
     @property
     def _samples(self) -> int:
-        return self.samples if self.samples and self.explainer.samples else self.explainer.samples
+        return self.explainer.samples_of(self.samples)
 
     def explanations(self, sentences: range | None = None) -> list[Explanation]:
         """For each text, or each of a range of them, in their order, its explanation; with a progress bar.
@@ -120,7 +127,7 @@ class ImportanceExtraction:
             IELError: importance, or what the classifier says, is not finite
         """
         sentences = range(len(self.texts)) if sentences is None else sentences
-        texts = [self.texts[index] for index in sentences]
+        texts = [self._read[index] for index in sentences]
         bar = progress_bar.progress_bar(
             range(len(texts)),
             log_format=self.log_format,
@@ -145,20 +152,24 @@ class ImportanceExtraction:
         )
         return [explanation for explanation in found if explanation is not None]
 
-    def found(self, parent: str | None) -> list[Explanation]:
+    def found(self, parent: str | None) -> Iterable[Explanation]:
         """:meth:`stored_explanations`; or, where *parent* is None, :meth:`explanations`, which nothing keeps."""
         return self.explanations() if parent is None else self.stored_explanations(parent)
 
-    def stored_explanations(self, parent: str) -> list[Explanation]:
-        """The same from the store in *parent*; what it lacks is found first, by all ranks together.
+    def stored_explanations(self, parent: str) -> Iterator[Explanation]:
+        """For each text its explanation, one after the other, from the store in *parent*; what that lacks is found
+        first, by all ranks together.
 
-        Warns of texts whose important word is the first of several that are as important.
+        Warns at the end of texts whose important word is the first of several that are as important.
         """
         rows = self.store(parent).fill(lambda sentences: [_as_row(found) for found in self.explanations(sentences)])
-        explanations = [_from_row(text, row) for text, row in zip(self.texts, rows, strict=True)]
-        if ties := sum(explanation.is_tie for explanation in explanations):
+        ties = 0
+        for text, row in zip(self._read, rows, strict=True):
+            explanation = _from_row(text, row)
+            ties += explanation.is_tie
+            yield explanation
+        if ties:
             logger.warning(
                 f"{self.name}: in {ties:,} texts several words are equally important, and the first was taken; "
                 f"more --importance-samples tell them apart"
             )
-        return explanations

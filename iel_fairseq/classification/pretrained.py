@@ -68,6 +68,13 @@ class Pretrained:
             raise IELError(
                 f"{name}: its tokenizer has no padding token, with which texts are read together; take another encoder"
             )
+        if not tokenizer("").input_ids:
+            raise IELError(
+                f"{name}: its tokenizer adds no token to a text, so that one without words would be nothing; "
+                f"take another encoder"
+            )
+        if config.pad_token_id is None:  # by which some find the last token
+            config.pad_token_id = tokenizer.pad_token_id
         try:
             check_vocabulary(tokenizer, getattr(config, "vocab_size", None))
         except ValueError as error:

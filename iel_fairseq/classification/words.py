@@ -16,7 +16,7 @@ WORDS = ("L", "M", "N", "So")
 """Categories of Unicode, one of which a word has: letters, marks, numbers, and symbols such as emoji."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Word:
     """A word and its place: ``text == whole[start:end]``."""
 

@@ -12,9 +12,11 @@ import argparse
 import logging
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.errors import IELError
@@ -42,12 +44,21 @@ def run(arguments: argparse.Namespace) -> None:
     classifier = load_classifier(arguments.path, torch.device("cpu"))
     model = classifier.model
     part = f"{folder}.part"
-    with writing(folder):
-        shutil.rmtree(part, ignore_errors=True)
-        hf: Any = model.hf
-        hf.save_pretrained(part)
-        model.tokenizer.save_pretrained(part)
-        os.replace(part, folder)
+    if os.path.lexists(part):
+        raise IELError(f"{part}: is there already, perhaps of an export that was killed; remove it")
+    hf: Any = model.hf
+    try:
+        with writing(folder):
+            os.makedirs(part)
+            hf.save_pretrained(part)
+            model.tokenizer.save_pretrained(part)
+            for weights in Path(part).glob("*.safetensors"):  # which would be for their owner alone
+                shutil.copymode(os.path.join(part, "config.json"), weights)
+            os.replace(part, folder)
+    except SafetensorError as error:
+        raise IELError(f"{folder}: cannot be written ({error}); free space there, or name another place") from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)  # where the disk is full, its space is wanted
     logger.info(f"{folder}: written")
     if classifier.importance is not None:
         logger.warning(

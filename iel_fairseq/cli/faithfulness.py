@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import nullcontext
 
 from iel_fairseq.classification.faithfulness import faithfulness
 from iel_fairseq.cli.explained_texts import add_explained_texts, explained_by, explained_texts
@@ -40,18 +41,18 @@ def run(arguments: argparse.Namespace) -> None:
     first = texts[: arguments.first]
     stores = stores_of(arguments)
     records = []
-    print("| explainer | comprehensiveness | sufficiency |\n|---|---:|---:|", flush=True)
-    for name in arguments.importance:
-        extraction = explained_by(name, arguments, classifier, texts)
-        if stores is None or extraction.store(stores).open() is None:  # the whole split
-            extraction = explained_by(name, arguments, classifier, first)
-        explanations = extraction.found(stores)[: len(first)]
-        try:
-            found = faithfulness(classifier, first, explanations)
-        except ValueError as error:
-            raise IELError(f"{texts_name(arguments)}: {error}") from error
-        print(f"| {name} | {found.comprehensiveness:.4f} | {found.sufficiency:.4f} |", flush=True)
-        records.append({"importance": name, **vars(found)})
-    if arguments.json is not None:
-        with output_file(arguments.json) as file:
+    with nullcontext() if arguments.json is None else output_file(arguments.json) as file:
+        print("| explainer | comprehensiveness | sufficiency |\n|---|---:|---:|", flush=True)
+        for name in arguments.importance:
+            extraction = explained_by(name, arguments, classifier, texts)
+            if stores is None or extraction.store(stores).open() is None:  # the whole split
+                extraction = explained_by(name, arguments, classifier, first)
+            explanations = list(extraction.found(stores))[: len(first)]
+            try:
+                found = faithfulness(classifier, first, explanations)
+            except ValueError as error:
+                raise IELError(f"{texts_name(arguments)}: {error}") from error
+            print(f"| {name} | {found.comprehensiveness:.4f} | {found.sufficiency:.4f} |", flush=True)
+            records.append({"importance": name, **vars(found)})
+        if file is not None:
             json.dump(records, file, indent=1)

@@ -12,11 +12,13 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+from contextlib import ExitStack
 
 import numpy as np
 from fairseq import checkpoint_utils
 
 from iel_fairseq.classification.classifier import Classifier
+from iel_fairseq.classification.encoding import without_special_tokens
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import submission_value
 from iel_fairseq.classification.metrics import METRICS
@@ -44,27 +46,31 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         IELError: any problem of the data, the checkpoint, the extractor or the files to write
     """
-    check_outputs(files_of(arguments), {"--output": arguments.output, "--scores": arguments.scores})
+    outputs = {"--output": arguments.output, "--scores": arguments.scores}
+    check_outputs([*files_of(arguments), *filter(None, [arguments.importance_model])], outputs)
     overrides = {"data": arguments.data, "cpu": arguments.cpu, "importance_model": arguments.importance_model}
     state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
     WordEnhancement.from_task_state(arguments.path, state["task_state"])  # it is one of this task
     (model,), _, task = checkpoint_utils.load_model_ensemble_and_task([arguments.path], state=state)
-    examples = read_texts(arguments, task.glue, model)
-    texts = [example.text for example in examples]
-    words = task.important_words(texts, split_of(arguments), stores_of(arguments))
-    classifier = Classifier(model, task.glue, chosen_device(arguments.cpu), path=arguments.path)
-    scores = classifier.scores(texts, words)
-    predictions = classifier.predictions(scores)
-    with output_file(arguments.output) as file:
-        print("index\tprediction", file=file)
+    examples = read_texts(arguments, task.glue)
+    written = [example.text for example in examples]
+    texts = without_special_tokens(model.tokenizer, written)
+    with ExitStack() as stack:  # better to fail now than when hours of explaining are over
+        submission = stack.enter_context(output_file(arguments.output))
+        details = None if arguments.scores is None else stack.enter_context(output_file(arguments.scores))
+        words = task.important_words(written, split_of(arguments), stores_of(arguments))
+        classifier = Classifier(model, task.glue, chosen_device(arguments.cpu), path=arguments.path)
+        scores = classifier.scores(texts, words)
+        predictions = classifier.predictions(scores)
+        print("index\tprediction", file=submission)
         for number, prediction in enumerate(predictions):
-            print(f"{number}\t{submission_value(task.glue, float(prediction))}", file=file)
-    if arguments.scores is not None:
-        with output_file(arguments.scores) as file:
+            print(f"{number}\t{submission_value(task.glue, float(prediction))}", file=submission)
+        if details is not None:
             for number, text in enumerate(texts):
                 line = {"text": text, "important_word": words and words[number]}
                 line["scores"] = [round(float(score), 6) for score in scores[number]]
-                print(json.dumps({**line, "prediction": float(predictions[number])}, ensure_ascii=False), file=file)
+                line["prediction"] = float(predictions[number])
+                print(json.dumps(line, ensure_ascii=False), file=details)
     labels = [example.label for example in examples]
     if None not in labels:
         right = np.array(labels)

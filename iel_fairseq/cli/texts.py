@@ -5,14 +5,11 @@ from __future__ import annotations
 import argparse
 import glob
 import os
-from dataclasses import replace
 
-from iel_fairseq.classification.encoding import without_special_tokens
 from iel_fairseq.classification.glue import FILES, Example, GlueTask, read_glue
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.errors import IELError
-from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 
 OWN_TEXTS = "texts"
 """What stands for a split's name, where they are one's own."""
@@ -45,26 +42,25 @@ def add_store(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def read_texts(arguments: argparse.Namespace, glue: GlueTask, model: HFSequenceClassifier) -> list[Example]:
-    """The texts as *model* shall read them, with labels where they have any.
+def read_texts(arguments: argparse.Namespace, glue: GlueTask) -> list[Example]:
+    """The texts as they are written, with labels where they have any.
 
     Raises:
         IELError: there are none, or one is not as *glue* has it
     """
     if are_own(arguments.data):
-        examples = [Example(text, None) for text in _own_texts(arguments.data, glue)]
-    else:
-        examples = read_glue(arguments.data, glue, arguments.gen_subset)
-    texts = without_special_tokens(model.tokenizer, [example.text for example in examples])
-    return [replace(example, text=text) for example, text in zip(examples, texts, strict=True)]
+        return [Example(text, None) for text in _own_texts(arguments.data, glue)]
+    return read_glue(arguments.data, glue, arguments.gen_subset)
 
 
 def files_of(arguments: argparse.Namespace) -> list[str]:
-    """The files that the texts may come from, packed or not, there or not: no output may have their names."""
+    """The checkpoint, and the files that the texts may come from, packed or not, there or not: no output may have their
+    names."""
     if are_own(arguments.data):
-        return [arguments.data]
+        return [arguments.path, arguments.data]
     folders = glob.glob(os.path.join(glob.escape(arguments.data), "*", ""))
-    return [f"{folder}{name}{packed}" for folder in folders for name in FILES.values() for packed in ("", ".gz", ".xz")]
+    endings = [f"{name}{packed}" for name in FILES.values() for packed in ("", ".gz", ".xz")]
+    return [arguments.path, *(f"{folder}{ending}" for folder in folders for ending in endings)]
 
 
 def are_own(data: str) -> bool:

@@ -84,7 +84,8 @@ def explain_unreadable_checkpoints() -> None:
 
 
 def let_options_of_a_training_ask_for_no_extractor() -> None:
-    """Leave out of a checkpoint's options, with which fairseq-validate and the hub decode, what extractor was given.
+    """Leave out of a checkpoint's options, with which fairseq-validate and the hub decode, what extractor was given,
+    and where the importance of words was kept.
 
     It made the words of the first round only, and may have been named in another folder. The checkpoint remembers what
     made the words of its model. What is left in the options is what was asked for now.
@@ -98,7 +99,7 @@ def let_options_of_a_training_ask_for_no_extractor() -> None:
         state = load(path, arg_overrides, *args, **kwargs)
         options, asked = state["cfg"].get("task"), arg_overrides or {}
         if isinstance(options, DictConfig):
-            for option in ("attn_model", "importance_model"):
+            for option in ("attn_model", "importance_model", "importance_store"):
                 if option in options and option not in asked and option not in (asked.get("task") or {}):
                     options[option] = None
         return state

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from iel_fairseq.classification.classifier import Classifier
-from iel_fairseq.classification.words import words_of
+from iel_fairseq.classification.words import Word, words_of
 from iel_fairseq.explainers.result import Explanation, seed_of
 from iel_fairseq.explainers.together import AT_ONCE, Ask, answer_together
 
@@ -31,7 +31,7 @@ def lime_explainer(text: str, seed: int):
     from lime.lime_text import LimeTextExplainer
 
     return LimeTextExplainer(
-        split_expression=lambda text: [word.text for word in words_of(text)],
+        split_expression=lambda text: _names(words_of(text)),
         feature_selection="none",  # all words are wanted, not the ten best
         random_state=seed_of(text, seed),
     )
@@ -45,4 +45,9 @@ def _explain_one(text: str, samples: int, seed: int, ask: Ask) -> Explanation:
         text, ask, top_labels=1, num_features=len(words), num_samples=samples
     )
     weights = dict(found.as_list(label=found.top_labels[0]))
-    return Explanation.of(text, [weights[word.text] for word in words], found.predict_proba)
+    return Explanation.of(text, [weights[name] for name in _names(words)], found.predict_proba)
+
+
+def _names(words: Sequence[Word]) -> list[str]:
+    """*words* as the package can know them: in an array of numpy's, whose texts lose NUL at their ends."""
+    return [word.text.rstrip("\0") for word in words]

@@ -23,6 +23,7 @@ class Explainer:
         name: for ``--importance``
         explain: as :data:`Explain`
         samples: perturbations of a text, when nothing else is asked for; 0: it makes none
+        draws: whether a seed decides what it finds
         package: the library that does it, whose version is part of a result's fingerprint
         at_once: texts that are explained together, and the least that are stored
     """
@@ -30,14 +31,19 @@ class Explainer:
     name: str
     explain: Explain
     samples: int = 0
+    draws: bool = True
     package: str | None = None
     at_once: int = 8192
+
+    def samples_of(self, asked: int | None) -> int:
+        """Perturbations of a text, where so many are *asked* for; None: nothing is."""
+        return asked if asked and self.samples else self.samples
 
 
 EXPLAINERS = {
     each.name: each
     for each in (
-        Explainer("attention", attention.explain),
+        Explainer("attention", attention.explain, draws=False),
         Explainer("lime", lime.explain, samples=5000, package="lime", at_once=AT_ONCE),
         Explainer("random", random.explain),
         Explainer("shap", shap.explain, samples=500, package="shap", at_once=AT_ONCE),

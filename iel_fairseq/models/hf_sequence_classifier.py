@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from fairseq.dataclass import FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model
 from torch import Tensor, nn
 
 from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.classification.encoding import encode, pad
 from iel_fairseq.classification.pretrained import Pretrained, check_vocabulary, embeddings_of, longest_input
 from iel_fairseq.errors import IELError
 
@@ -48,7 +52,28 @@ class HFSequenceClassifier(BaseFairseqModel):
         pretrained: Pretrained = task.pretrained
         origin = str(task.initial_weights or task.cfg.finetune_from_model or "the checkpoint")
         with in_one_line(origin, "no classifier can be made of its configuration and tokenizer"):
-            return cls(pretrained.build_model(task.initial_weights), task.tokenizer, pretrained)
+            model = cls(pretrained.build_model(task.initial_weights), task.tokenizer, pretrained)
+            model.check_padding()
+            return model
+
+    @torch.no_grad()
+    def check_padding(self) -> None:
+        """See whether what it says of a text is the same beside a longer one: not all encoders leave padding out.
+
+        Raises:
+            ValueError: it is not; or whatever transformers raises where it cannot read a text
+        """
+        encoded, _ = encode(self.tokenizer, ["a text", "a longer text beside it"], self.limit)
+        training = self.training
+        self.eval()
+        alone, beside = (self(**pad(encoded[:texts], self.tokenizer))[0] for texts in (1, 2))
+        self.train(training)
+        if not torch.allclose(alone, beside, rtol=1e-3, atol=1e-4, equal_nan=True):
+            hf: Any = self.hf
+            raise ValueError(
+                f"what {hf.config.model_type} says of a text is something else beside a longer one; "
+                f"take an encoder that leaves padding out"
+            )
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor | None = None) -> Tensor:
         """
@@ -61,7 +86,7 @@ class HFSequenceClassifier(BaseFairseqModel):
             float ``(B, classes)``: logits, or ``(B, 1)``: scores
         """
         types = {} if token_type_ids is None else {"token_type_ids": token_type_ids}
-        return self.hf(input_ids=input_ids, attention_mask=attention_mask, **types).logits
+        return self.hf(input_ids=input_ids, attention_mask=attention_mask, return_dict=True, **types).logits
 
     def max_positions(self) -> int:
         """Tokens that it can read, special ones among them."""

@@ -12,7 +12,6 @@ from iel_fairseq.checkpoint_safety import in_one_line, task_state_of
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
-from iel_fairseq.classification.encoding import without_special_tokens
 from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
@@ -20,6 +19,7 @@ from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.device import chosen_device
 from iel_fairseq.errors import IELError
+from iel_fairseq.explainers import EXPLAINERS
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 from iel_fairseq.remembered_extractor import RememberedExtractor
 from iel_fairseq.training_start import check_start, resumed_checkpoint
@@ -138,7 +138,10 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
                 f"leave the option out"
             )
         samples, model = self.cfg.importance_samples, self.cfg.importance_model
-        if samples not in (None, remembered.samples):
+        explainer = EXPLAINERS.get(remembered.importance or "")
+        if samples is not None and (
+            explainer is None or explainer.samples_of(samples) != explainer.samples_of(remembered.samples)
+        ):
             raise IELError(
                 f"--importance-samples {samples}: the checkpoint was trained with "
                 f"{remembered.samples or 'the number that its explainer has by default'}; leave the option out"
@@ -188,16 +191,17 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         """
         assert self.enhancement is not None
         if self.cfg.importance is not None:
-            extractor = self.extractor()
+            extractor, explainer = self.extractor(), EXPLAINERS[str(self.cfg.importance)]
             self._remember(
                 replace(
                     self.enhancement,
-                    importance=str(self.cfg.importance),
+                    importance=explainer.name,
                     extractor=extractor.path,
                     extractor_sha256=extractor.sha256,
                     importance_model=self.cfg.importance_model,
-                    samples=self.cfg.importance_samples,
-                    seed=self.cfg.seed,
+                    samples=explainer.samples_of(self.cfg.importance_samples) or None,
+                    seed=self.cfg.seed if explainer.draws else 1,
+                    store=self.cfg.importance_store and os.path.abspath(self.cfg.importance_store),
                 )
             )
         last = resumed_checkpoint(self.cfg)
@@ -232,13 +236,21 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         if not self._reading:
             self._start_training()
         examples = read_glue(str(self.cfg.data), self.glue, split)
-        data = str(self.cfg.data)
-        beside = data if os.path.isdir(data) else self.cfg.save_dir  # there is no folder of what has a name on the hub
         texts = [example.text for example in examples]
-        appended = self.important_words(texts, split, self.cfg.importance_store or beside)
+        appended = self.important_words(texts, split, self._stores())
         dataset = ClassificationDataset(examples, self._model, appended, shuffle=split == self.cfg.train_subset)
         logger.info(f"{split}: {len(examples):,} texts, {dataset.cut:,} of them cut to {self._model.limit} tokens")
         self.datasets[split] = dataset
+
+    def _stores(self) -> str:
+        """The folder in which the importance of words is kept: as asked for, or as in training, if that is there."""
+        if self.cfg.importance_store is not None:
+            return self.cfg.importance_store
+        remembered = self.enhancement.store if self.enhancement is not None else None
+        if self._reading and remembered is not None and os.path.isdir(remembered):
+            return remembered
+        data = str(self.cfg.data)
+        return data if os.path.isdir(data) else self.cfg.save_dir  # there is no folder of what has a name on the hub
 
     def important_words(self, texts: list[str], split: str, stores: str | None) -> list[str | None] | None:
         """For each of *texts* its important word; None where the text stays plain. A text without words has none.
@@ -257,7 +269,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             return None
         extractor = self.extractor()
         extraction = ImportanceExtraction(
-            without_special_tokens(extractor.model.tokenizer, texts),
+            texts,
             f"{self.glue.name}.{split}",
             extractor,
             enhancement.importance,
@@ -266,9 +278,8 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             self.cfg.log_format,
             self.cfg.log_interval,
         )
-        found = extraction.found(stores)
+        words = [explanation.important_word for explanation in extraction.found(stores)]
         extractor.model.cpu()  # leave the GPU to the training
-        words = [explanation.important_word for explanation in found]
         logger.info(
             f"{split}: {enhancement.importance} of {extractor.path} found the important words of "
             f"{len(words):,} texts, {words.count(None):,} of which have no words"

@@ -149,6 +149,22 @@ def test_what_looks_like_a_special_token_is_none(classifier, explainer):
     assert without_special_tokens(tokenizer, untouched) == untouched
 
 
+def test_an_encoder_that_reads_padding_is_refused(classifier, tmp_path):
+    """ConvBERT's convolutions do."""
+    classifier.model.check_padding()
+    convolving = classifier_of(make_encoder(tmp_path / "convbert", "convbert"))
+    path = save(tmp_path / "model.pt", convolving)
+    message = f"^{path}: it cannot read a text .*what convbert says of a text is something else beside a longer one"
+    with pytest.raises(IELError, match=message):
+        load_classifier(path, torch.device("cpu"))
+
+
+def test_attention_that_is_none_is_refused(tmp_path):
+    classifier = classifier_of(make_encoder(tmp_path, "squeezebert"))
+    with pytest.raises(IELError, match="what squeezebert gives as attention does not sum to 1; take lime or shap"):
+        list(classifier.attention(["a\tb"]))
+
+
 def test_attention_by_windows_is_none_that_can_be_read(tmp_path):
     classifier = classifier_of(make_encoder(tmp_path, "longformer"))
     assert np.isfinite(classifier.scores(["a\tb"])).all()

@@ -26,11 +26,21 @@ def extraction(tmp_path_factory) -> ImportanceExtraction:
 def test_what_is_stored_is_what_was_found(extraction, tmp_path):
     found = extraction.explanations()
     for _ in range(2):  # extracted, then read
-        stored = extraction.stored_explanations(str(tmp_path))
+        stored = list(extraction.stored_explanations(str(tmp_path)))
         for one, other in zip(found, stored, strict=True):
             assert (one.words, one.prediction) == (other.words, other.prediction)
             assert (one.scores == other.scores).all()
     assert [explanation.important_word for explanation in stored[2:5]] == [None, found[3].important_word, "👍"]
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_what_looks_like_a_special_token_is_none(extraction, name):
+    texts = ["[MASK]", "a[SEP]dog"]
+    found = replace(extraction, texts=texts, importance=name).explanations()
+    assert [[word.text for word in each.words] for each in found] == [["MASK"], ["a", "SEP]dog"]]
+    assert found[0].important_word == "MASK"
+    broken = replace(extraction, texts=["[ MASK]", "a[ SEP]dog"], importance=name)
+    assert broken.store("x").path == replace(broken, texts=texts).store("x").path
 
 
 def test_a_killed_extraction_goes_on(extraction, tmp_path, monkeypatch):
@@ -46,8 +56,8 @@ def test_a_killed_extraction_goes_on(extraction, tmp_path, monkeypatch):
 
     monkeypatch.setattr(ImportanceExtraction, "explanations", dies_once)
     with pytest.raises(KeyboardInterrupt):
-        extraction.stored_explanations(str(tmp_path))
-    assert len(extraction.stored_explanations(str(tmp_path))) == len(TEXTS)
+        list(extraction.stored_explanations(str(tmp_path)))
+    assert len(list(extraction.stored_explanations(str(tmp_path)))) == len(TEXTS)
     assert asked == [range(0, 4), range(4, 8), range(4, 8), range(8, 10)]
 
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from tiny_bert import make_classifier, make_folder, save
+from tokenizers.processors import TemplateProcessing
 
 from iel_fairseq.classification.classifier import load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
@@ -17,6 +18,7 @@ from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, Example
 from iel_fairseq.classification.pretrained import Pretrained, embeddings_of, longest_input
 from iel_fairseq.errors import IELError
+from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 from iel_fairseq.tasks.importance_enhanced_classification import ImportanceEnhancedClassificationTask
 
 NO_LIMIT = SimpleNamespace(model_max_length=10**30)
@@ -190,7 +192,7 @@ def test_an_encoder_that_would_be_random_is_refused(tmp_path, change, message):
 
 
 def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path):
-    from transformers import AutoTokenizer
+    from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
     folder = make_folder(tmp_path / "bert")
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -203,6 +205,27 @@ def test_a_tokenizer_that_does_not_fit_is_refused(tmp_path):
     tokenizer.save_pretrained(folder)
     with pytest.raises(IELError, match=f"{folder}: its tokenizer has no padding token"):
         Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
+    bare = AutoTokenizer.from_pretrained(make_folder(tmp_path / "bert")).backend_tokenizer
+    bare.post_processor = TemplateProcessing(single="$A", pair="$A $B", special_tokens=[])
+    PreTrainedTokenizerFast(tokenizer_object=bare, pad_token="[PAD]").save_pretrained(folder)
+    with pytest.raises(IELError, match=f"{folder}: its tokenizer adds no token to a text"):
+        Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
+
+
+@pytest.mark.parametrize(("key", "value"), [("pad_token_id", None), ("return_dict", False)])
+def test_what_a_configuration_leaves_open_is_filled_in(tmp_path, key, value):
+    folder = tmp_path / "bert"
+    usual = make_classifier(folder)
+    made = json.loads(make_folder(folder).joinpath("config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**made, key: value}))
+    pretrained = Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
+    assert json.loads(pretrained.config)["pad_token_id"] == 0
+    model = HFSequenceClassifier(pretrained.build_model(str(folder)), pretrained.build_tokenizer(), pretrained)
+    model.load_state_dict(usual.model.state_dict())
+    texts, classifier = ["a good dog", "the cat"], replace(usual, model=model.eval())
+    assert (classifier.scores(texts) == usual.scores(texts)).all()
+    for (_, found), (_, expected) in zip(classifier.attention(texts), usual.attention(texts), strict=True):
+        assert (found.weights == expected.weights).all()
 
 
 def test_the_embeddings_of_a_model_are_counted():
@@ -225,6 +248,7 @@ def test_what_a_reading_asks_for_must_be_what_the_checkpoint_knows():
     for remembered, options, message in (
         (lime, {"importance_samples": 8}, r"--importance-samples 8: the checkpoint was trained with 9; leave"),
         (replace(lime, samples=None), {"importance_samples": 8}, "trained with the number that its explainer has by"),
+        (plain, {"importance_samples": 8}, "trained with the number that its explainer has by"),
         (
             plain,
             {"importance_model": "m.pt"},
@@ -235,6 +259,11 @@ def test_what_a_reading_asks_for_must_be_what_the_checkpoint_knows():
         task = ImportanceEnhancedClassificationTask.setup_task(config, from_checkpoint=True)
         with pytest.raises(IELError, match=message):
             task.load_state_dict(remembered.to_task_state())
+    for importance, samples in (("lime", 5000), ("attention", 8)):  # its own number; it takes none
+        config = ImportanceEnhancedClassificationConfig(data=".", glue_task="CoLA", importance_samples=samples)
+        task = ImportanceEnhancedClassificationTask.setup_task(config, from_checkpoint=True)
+        task._remember = lambda enhancement: None
+        task.load_state_dict(replace(lime, importance=importance, samples=None).to_task_state())
 
 
 def test_what_makes_another_model():

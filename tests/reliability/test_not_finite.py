@@ -156,7 +156,7 @@ def test_importance(classifier, tmp_path, importance):
     """The checkpoint and the text, or the part of it that was asked about; nothing is stored."""
     found = ImportanceExtraction(TEXTS, "valid", classifier, importance, samples=20)
     with pytest.raises(IELError, match=r"^model\.pt: what it says of '[a ]*good[ cat]*' is not finite"):
-        found.stored_explanations(str(tmp_path / "store"))
+        list(found.stored_explanations(str(tmp_path / "store")))
     assert not list((tmp_path / "store").rglob("*.npz"))
 
 
@@ -169,7 +169,7 @@ def test_importance_that_is_not_finite_itself(classifier, tmp_path, monkeypatch)
     found = ImportanceExtraction(TEXTS, "valid", classifier, "strange")
     message = r"^model\.pt, text 2 of valid: importance by strange is not finite"
     with pytest.raises(IELError, match=message):
-        found.stored_explanations(str(tmp_path / "store"))
+        list(found.stored_explanations(str(tmp_path / "store")))
 
 
 def test_predictions(classifier):

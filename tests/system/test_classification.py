@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import USER_DIR, run, standard_input, two_ranks
+from commands import USER_DIR, files_of_at_most, run, standard_input, two_ranks
 from tiny_bert import WORDS, make_folder
 
 from iel_fairseq.classification.classifier import Classifier
@@ -209,8 +209,22 @@ def test_export_loads_in_transformers(baseline, finetuned, tmp_path):
         logits = model(**tokenizer(["a good dog", "the bad dog"], padding=True, return_tensors="pt")).logits
     assert logits.argmax(1).tolist() == [1, 0]
     assert model.config.id2label == {0: "0", 1: "1"}
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1  # whoever reads one file reads all
     with pytest.raises(IELError, match="is there already"):
         iel(["export-hf", "--path", str(baseline), "--output", str(folder)])
+
+
+def test_an_export_writes_over_nothing_and_leaves_nothing_on_a_full_disk(baseline, tmp_path):
+    folder, part = tmp_path / "exported", tmp_path / "exported.part"
+    export = ["export-hf", "--path", str(baseline), "--output", str(folder)]
+    part.write_text("somebody's")
+    with pytest.raises(IELError, match=rf"^{part}: is there already, perhaps of an export that was killed; remove it"):
+        iel(export)
+    assert part.read_text() == "somebody's"
+    part.unlink()
+    with files_of_at_most(10_000), pytest.raises(IELError, match=rf"^{folder}\S*: cannot be written .*; free space"):
+        iel(export)
+    assert not list(tmp_path.iterdir())
 
 
 def test_faithfulness_and_picture(data, baseline, finetuned, tmp_path, capsys, monkeypatch):
@@ -314,12 +328,16 @@ def test_texts_that_cannot_be_explained_are_one_line(baseline, tmp_path, text, m
 
 
 def test_texts_are_not_written_over(data, baseline, tmp_path):
-    texts, out = tmp_path / "texts", tmp_path / "out"
+    texts, out, extractor = tmp_path / "texts", tmp_path / "out", tmp_path / "extractor.pt"
     texts.write_text("a good dog\n")
     for command, options, option in (
         ("predict", ["--output", texts], "--output"),
         ("predict", ["--output", out, "--scores", texts], "--scores"),
         ("predict", ["--output", out, "--scores", out], "--scores"),
+        ("predict", ["--output", baseline], "--output"),
+        ("predict", ["--output", out, "--scores", extractor, "--importance-model", extractor], "--scores"),
+        ("explain", ["--output", baseline], "--output"),
+        ("faithfulness", ["--json", baseline], "--json"),
         ("explain", ["--output", texts], "--output"),
         ("faithfulness", ["--json", texts], "--json"),
     ):
@@ -331,6 +349,36 @@ def test_texts_are_not_written_over(data, baseline, tmp_path):
         published = data / "CoLA" / name
         with pytest.raises(IELError, match=rf"^--output {published}: it is read; name another file"):
             iel(["predict", str(data), "--path", str(baseline), "--cpu", "--output", str(published)])
+
+
+def test_where_nothing_can_be_written_nothing_is_explained(data, baseline, finetuned, tmp_path, monkeypatch):
+    monkeypatch.setattr(ImportanceExtraction, "explanations", None)
+    nowhere = str(tmp_path / "nowhere" / "out")
+    (tmp_path / "texts").write_text("a good dog\n")
+    for command, path, *options in (
+        ("predict", finetuned[0], "--output", nowhere),
+        ("predict", finetuned[0], "--output", str(tmp_path / "out"), "--scores", nowhere),
+        ("explain", baseline, "--output", nowhere),
+        ("faithfulness", baseline, "--json", nowhere),
+    ):
+        with pytest.raises(IELError, match=f"^{nowhere}: cannot be written"):
+            iel([command, str(tmp_path / "texts"), "--path", str(path), "--cpu", *options])
+    assert [path.name for path in tmp_path.iterdir()] == ["texts"]
+
+
+def test_a_store_is_found_from_any_folder(data, baseline, tmp_path, monkeypatch):
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    options = ("--finetune-from-model", baseline, "--importance", "random", "--importance-store", "stores")
+    run("fairseq-train", data, *CLASSIFY, *TRAIN, *options, "--max-epoch", 1, "--save-dir", tmp_path / "saved")
+    made = sorted(path.name for path in (tmp_path / "here" / "stores").iterdir())
+    assert len(made) == 2
+    monkeypatch.chdir(tmp_path / "there")
+    path = tmp_path / "saved" / "checkpoint_best.pt"
+    run("fairseq-validate", data, *CLASSIFY, "--path", path, "--batch-size", 7, "--cpu")
+    assert not list((tmp_path / "there").iterdir())
+    assert sorted(path.name for path in (tmp_path / "here" / "stores").iterdir()) == made
 
 
 def test_texts_can_be_drawn_and_measured(baseline, tmp_path, capsys):
