@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import partial
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -41,7 +42,7 @@ def in_order(
         processes: how many; 1: this one does the work
 
     Raises:
-        IELError: a process was killed
+        IELError: a process was killed, or *make* raises it
     """
     if processes == 1:
         yield from map(make(), pieces)
@@ -69,9 +70,16 @@ _function: Callable[[Any], Any]
 
 def _begin(make: Callable[[], Callable[[Any], Any]]) -> None:
     global _function
-    _function = make()
+    try:
+        _function = make()
+    except IELError as error:  # which would break the pool, as a process that was killed
+        _function = partial(_refuse, error)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who interrupts the command interrupts its parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _refuse(error: IELError, _piece: Any) -> None:
+    raise error
 
 
 def _end_with_parent() -> None:

@@ -10,13 +10,15 @@ import re
 import tarfile
 import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from iel_fairseq.corpora import CORPORA, corpus_splits, raw_files
 from iel_fairseq.corpora.addresses import ADDRESSES, Address
-from iel_fairseq.corpora.raw_files import fetch
+from iel_fairseq.corpora.raw_files import RawFiles, fetch
 from iel_fairseq.corpora.tagged_text import segments, untagged
 from iel_fairseq.errors import IELError
 
@@ -113,6 +115,23 @@ def test_wmt14_both_ways_from_files_and_archives(tmp_path):
     (raw / "commoncrawl.de-en.en").unlink()
     with pytest.raises(IELError, match=r"holds no commoncrawl\.de-en\.en\[\.gz\|\.xz\] or training-parallel-comm"):
         sets("wmt14", "de", "en", raw, tmp_path)
+
+
+def test_what_another_process_unpacks_meanwhile_is_not_unpacked_again(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "fra-eng.zip", "w") as archive:
+        archive.writestr("fra.txt", "one\tun\n")
+    alone = raw_files.alone_in
+
+    @contextmanager
+    def waited(folder: str) -> Iterator[None]:
+        with alone(folder):
+            Path(folder, "fra.txt").write_text("theirs")
+            yield
+
+    monkeypatch.setattr(raw_files, "alone_in", waited)
+    path = RawFiles(str(tmp_path / "downloads"), str(tmp_path), {}).text("fra.txt", "fra-eng.zip")
+    assert Path(path).read_text() == "theirs"
+    assert sorted(file.name for file in Path(path).parent.iterdir()) == ["fra.txt", "lock"]
 
 
 def test_no_sentence_of_tatoebas_test_set_is_in_training(tmp_path):

@@ -51,6 +51,16 @@ def test_a_process_that_is_killed_is_one_line():
         list(in_order(fatal, range(5), 2))
 
 
+def without_a_model():
+    raise IELError("codes: not readable")
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_what_a_process_lacks_at_its_start_is_said(processes):
+    with pytest.raises(IELError, match=r"^codes: not readable$"):
+        list(in_order(without_a_model, range(5), processes))
+
+
 def test_processes_end_when_their_parent_is_killed(tmp_path):
     code = (
         "import os, pathlib, sys, time; from iel_fairseq.processes import in_order\n"

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from iel_fairseq.corpora.addresses import Address
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import UNREADABLE, file_sha256, not_written, whole_file, writing
+from iel_fairseq.files import UNREADABLE, alone_in, file_sha256, not_written, whole_file
 from iel_fairseq.text_files import text_file
 from iel_fairseq.version import __version__
 
@@ -78,9 +78,9 @@ class RawFiles:
             folder = os.path.join(self.folder, _sha256(source, os.stat(source).st_mtime_ns)[:16])
         path = os.path.join(folder, os.path.basename(name))
         if not os.path.exists(path):
-            with writing(path):
-                os.makedirs(folder, exist_ok=True)
-            _unpack(source, name, path)
+            with alone_in(folder):
+                if not os.path.exists(path):  # another process may have unpacked it meanwhile
+                    _unpack(source, name, path)
         return path
 
     def published(self, name: str, wanted: str | None = None) -> str:

@@ -28,6 +28,9 @@ def learn_codes(vocabularies: Sequence[str], merges: int, path: str) -> None:
         vocabularies: files of words with their counts, which are added up
         merges: number of operations; fewer where no pair of pieces occurs twice
         path: of the file of codes
+
+    Raises:
+        IELError: there is nothing to merge
     """
     from subword_nmt.learn_bpe import learn_bpe
 
@@ -37,6 +40,9 @@ def learn_codes(vocabularies: Sequence[str], merges: int, path: str) -> None:
             for line in file:
                 word, count = line.split(" ")
                 counts[word] += int(count)
+    if not any(len(word) > 1 for word in counts):
+        names = " and ".join(vocabularies)
+        raise IELError(f"{names}: every word is a single character, and there is nothing to merge; give text in words")
     with whole_file(path) as file:
         learn_bpe((f"{word} {count}" for word, count in counts.items()), file, merges, is_dict=True)
 

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
+import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from functools import cache
 
 from iel_fairseq.errors import IELError
+
+CASED_WORDS = 20_000_000
+"""Of a truecaser's model, at most: ten times as many as sacremoses reads by itself, and the largest corpora have."""
+
+
+def without_region(language: str) -> str:
+    """The language itself of a code such as ``fr-CA`` or ``pt_BR``."""
+    return re.split("[-_]", language)[0].lower()
 
 
 class MosesText:
@@ -20,7 +32,7 @@ class MosesText:
     def __init__(self, language: str, truecaser: str | None = None):
         """
         Args:
-            language: its code, e.g. ``fr``
+            language: its code, e.g. ``fr``; a region behind it, as in ``fr-CA`` or ``fr_CA``, makes no difference
             truecaser: file of the truecaser's model; None: case stays as it is
 
         Raises:
@@ -28,12 +40,18 @@ class MosesText:
         """
         from sacremoses import MosesDetokenizer, MosesDetruecaser, MosesTokenizer, MosesTruecaser  # slow to import
 
+        language = without_region(language)
         self._tokenizer = MosesTokenizer(language)
+        # Else an accent that is a character of its own, as Thai has them, would be a word of its own.
+        pattern, spaced = self._tokenizer.PAD_NOT_ISALNUM
+        self._tokenizer.PAD_NOT_ISALNUM = re.compile(pattern.pattern.replace("[^", f"[^{_marks()}", 1)), spaced
         self._detokenizer = MosesDetokenizer(language)
         self._truecaser = None
         if truecaser is not None:
             try:
-                self._truecaser = MosesTruecaser(load_from=truecaser)
+                self._truecaser = MosesTruecaser()
+                self._truecaser.MAX_MODEL_ENTRIES = CASED_WORDS
+                self._truecaser.model = self._truecaser._load_model(truecaser)
             except (OSError, ValueError) as error:
                 raise IELError(f"{truecaser}: not a readable truecaser model ({error})") from error
             self._detruecaser = MosesDetruecaser()
@@ -58,6 +76,14 @@ class MosesText:
         if self._truecaser is not None:
             tokens = self._detruecaser.detruecase(tokens, return_str=True)
         return self._detokenizer.detokenize(tokens.split())
+
+
+@cache
+def _marks() -> str:
+    """Characters inside words that are no letters: accents, vowel signs, and Persian's and Hindi's (non-)joiners."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    marks = (character for character in characters if unicodedata.category(character) in ("Mn", "Mc"))
+    return "".join([*marks, "\N{ZERO WIDTH NON-JOINER}", "\N{ZERO WIDTH JOINER}"])
 
 
 def count_cases(sentences: Iterable[str]) -> Counter[str]:

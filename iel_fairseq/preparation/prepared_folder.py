@@ -14,7 +14,7 @@ from iel_fairseq.preparation.moses_text import MosesText
 FILE = "preparation.json"
 """Beside the dictionaries, with the files that it names."""
 
-FORMAT = 2
+FORMAT = 3
 """Of truecased folders: 1 gave every word its most frequent case, also inside sentences."""
 
 

@@ -75,7 +75,9 @@ class Preparation:
         self._inputs = {
             f"{split.name}: {os.path.basename(path)}": sums[path] for split in splits for path in split.inputs
         }
-        if not os.path.exists(self._path("journal.json")) and os.path.exists(self._path("data-bin")):
+        # A journal that was damaged may have been removed.
+        ours = [self._path("journal.json"), self._path("data-bin", "preparation.json")]
+        if os.path.exists(self._path("data-bin")) and not any(map(os.path.exists, ours)):
             raise IELError(f"{self._path('data-bin')}: was not made by iel prepare; name another folder")
         sets = {name: split.name for name, split in self._splits.items()}
         request = {**asdict(options), "sets": sets, "input": self._inputs}

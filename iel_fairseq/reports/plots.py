@@ -70,7 +70,7 @@ def noise_figure(records: Sequence[NoiseRecord]) -> Figure:
 
 
 def _percent(record: NoiseRecord) -> float | None:
-    match = re.fullmatch(r"noise-(\d+\.?\d*)-\d+", record.system)
+    match = re.fullmatch(r"noise-(\d+\.?\d*|\.\d+)-\d+", record.system)
     return float(match[1]) if match else None
 
 

@@ -71,7 +71,7 @@ def score_run(
         if models is not None and model not in models:
             continue
         names_there = [system.name for system in finished]
-        wanted = names_there if systems is None else [*systems, *([control] if control else [])]
+        wanted = [*(names_there if systems is None else systems), *([control] if control else [])]
         if absent := [name for name in wanted if name not in names_there]:
             raise IELError(f"{run.folder / model}: no finished system {absent[0]}; there are {', '.join(names_there)}")
         chosen = [system for system in finished if system.name in wanted]
@@ -102,7 +102,7 @@ def _compared(run: Run, model: str, control: str | None, systems: list[System]) 
                     f"{system.folder / f'{split}.{run.target}'}: {count:,} translations of {len(references):,} "
                     f"sentences; remove the file, and run the recipe again"
                 )
-        for system_name, by_metric in compare(control, translations, references).items():
+        for system_name, by_metric in compare(control, translations, references, run.target).items():
             scores[system_name][name] = by_metric
     return [Result(run, model, system, control, scores[system.name]) for system in systems]
 
@@ -219,8 +219,9 @@ def _training_table(members: Sequence[Result]) -> Table:
             ]
         )
     note = (
-        "Updates and seconds are those behind the best checkpoint, the baseline's included; mean over seeds. "
-        "Extraction is that of training and validation data, 0 where a system with the same extractor had done it."
+        "Updates are those behind the best checkpoint, training seconds those until it was written, the baseline's "
+        "included; mean over seeds. Extraction is that of training and validation data, in all rounds, 0 where a "
+        "system with the same extractor had done it."
     )
     header = ["model", "system", "parameters", "updates", "training, s", "extraction, s"]
     return Table("Table 4: what training took", header, rows, note)

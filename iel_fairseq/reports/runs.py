@@ -123,7 +123,7 @@ class System:
 
     @property
     def training_seconds(self) -> float | None:
-        """Wall-clock time of training behind the best checkpoint, that of the baseline included, in seconds.
+        """Wall-clock time of training until the best checkpoint, that of the baseline included, in seconds.
 
         Validation and the extraction of the training set are part of it; fairseq loads the validation set before it
         counts. None where the checkpoint does not say.

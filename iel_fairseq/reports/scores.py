@@ -16,6 +16,7 @@ from sacrebleu import significance
 from sacrebleu.metrics import BLEU, CHRF, TER
 from sacrebleu.significance import PairedTest, Result
 
+from iel_fairseq.preparation.moses_text import without_region
 from iel_fairseq.processes import cores
 
 TRIALS = 10_000
@@ -24,6 +25,10 @@ SAMPLES = 1000
 """Of the bootstrap that gives confidence intervals."""
 ROUNDING = 1e-9
 """By which scores of the same counts may differ."""
+
+CHARACTERS = {"zh": "zh", "yue": "zh", "ja": "char"}
+"""sacreBLEU's tokenizer for each language that is written without spaces. (That for Japanese words wants a library
+more.)"""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,7 @@ class Score:
 
 
 def compare(
-    control: str | None, translations: Mapping[str, Sequence[str]], references: Sequence[str]
+    control: str | None, translations: Mapping[str, Sequence[str]], references: Sequence[str], language: str = ""
 ) -> dict[str, dict[str, Score]]:
     """BLEU, chrF and TER of some systems (paper, table 3).
 
@@ -53,16 +58,18 @@ def compare(
         control: name of the system that the others are compared with; None: they are not compared
         translations: by name of the system; raw text, in the order of the references
         references: raw text
+        language: code of theirs; what is written without spaces is compared by characters
 
     Returns:
         by name of the system, by name of the metric
     """
     first = control or next(iter(translations))
     names = [first, *(name for name in translations if name != first)]
+    by_character = CHARACTERS.get(without_region(language))
     metrics = {
-        "BLEU": BLEU(references=[references]),
+        "BLEU": BLEU(references=[references], tokenize=by_character),
         "chrF": CHRF(references=[references]),
-        "TER": TER(references=[references]),
+        "TER": TER(references=[references], normalized=bool(by_character), asian_support=bool(by_character)),
     }
     test = PairedTest(
         [(name, list(translations[name])) for name in names],

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
 
 import pytest
+from sacremoses import MosesTruecaser
 
 from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.moses_text import MosesText, count_cases, write_truecaser
@@ -40,6 +42,36 @@ def test_a_model_that_cannot_be_read_is_one_line(tmp_path):
     for name in ("model", "none"):
         with pytest.raises(IELError, match=f"{name}: not a readable truecaser model"):
             MosesText("en", str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [
+        ("fr", unicodedata.normalize("NFD", "Le café est fermé à Noël.")),
+        ("yo", "ẹ̀kọ́, ẹ̀kọ́"),  # of which no character is composed
+        ("th", "ฉันชอบ น้ำ"),
+        ("hi", "हिन्दी में"),
+        ("fa", "می\N{ZERO WIDTH NON-JOINER}خواهم"),
+    ],
+)
+def test_marks_stay_with_their_letters(language, sentence):
+    text = MosesText(language)
+    encoded = text.encode(sentence)
+    assert len(encoded.split()) == len(sentence.split()) + sentence.count(",") + sentence.count(".")
+    assert text.decode(encoded) == sentence
+
+
+@pytest.mark.parametrize("language", ["fr", "fr-CA", "fr_FR", "FR"])
+def test_a_region_makes_no_difference(language):
+    text = MosesText(language)
+    assert text.encode("L'homme est là, c'est tout.") == "L&apos; homme est là , c&apos; est tout ."
+    assert text.decode("L&apos; homme est là , c&apos; est tout .") == "L'homme est là, c'est tout."
+
+
+def test_a_large_truecaser_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(MosesTruecaser, "MAX_MODEL_ENTRIES", 2)
+    write_truecaser(Counter({"dog": 2, "Paul": 1, "a": 1, "the": 3}), str(tmp_path / "model"))
+    assert MosesText("en", str(tmp_path / "model")).encode("The dog") == "the dog"
 
 
 def test_others_may_read_a_truecaser(tmp_path):

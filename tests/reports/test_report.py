@@ -215,6 +215,8 @@ def test_systems_and_control_can_be_chosen(run_folder, tmp_path):
         IELError, match="no finished system noise-50-1; there are baseline, control, attention-positions"
     ):
         cli.main(["report", str(run_folder), "--systems", "control", "noise-50-1"])
+    with pytest.raises(IELError, match="no finished system baselin; there are baseline, control, attention-positions"):
+        cli.main(["report", str(run_folder), "--control", "baselin"])
 
 
 def test_what_is_not_finished_is_left_out(run_folder, capfd):
@@ -391,7 +393,8 @@ def test_rounds_are_drawn_with_the_control_of_bootstrapping(run_folder, monkeypa
 
 
 def test_the_ablation_is_drawn_in_bleu(run_folder, monkeypatch):
-    shutil.copytree(run_folder / "transformer/attention-positions", run_folder / "transformer/noise-50-1")
+    for name in ("noise-50-1", "noise-.5-1"):
+        shutil.copytree(run_folder / "transformer/attention-positions", run_folder / "transformer" / name)
     drawn = []
     monkeypatch.setattr("iel_fairseq.reports.plots.noise_figure", lambda records: drawn.extend(records) or Figure())
     cli.main(["report", str(run_folder)])

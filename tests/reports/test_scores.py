@@ -44,6 +44,17 @@ def test_p_is_small_for_a_system_that_is_better_and_large_for_one_that_is_about_
     assert compare("alike", {"alike": alike, "other": other}, references)["other"]["BLEU"].p > 0.3
 
 
+@pytest.mark.parametrize(("language", "tokenizer"), [("zh", "zh"), ("zh-TW", "zh"), ("ja", "char"), ("de", "13a")])
+def test_what_is_written_without_spaces_is_compared_by_characters(language, tokenizer):
+    """References are segmented, as the text had to be; translations are detokenised."""
+    references = ["他 今天 在 学校 学习 中文 。", "我 喜欢 猫 。"]
+    translations = {"perfect": [text.replace(" ", "") for text in references]}
+    found = compare(None, translations, references, language)["perfect"]
+    assert f"|tok:{tokenizer}|" in found["BLEU"].signature
+    assert (found["BLEU"].score, found["TER"].score) == pytest.approx((0, 100) if language == "de" else (100, 0))
+    assert found["chrF"].score == 100
+
+
 @pytest.mark.parametrize(
     ("better", "worse", "exact"), [(0, 0, 1), (1, 0, 1), (2, 0, 1 / 2), (4, 0, 1 / 8), (5, 1, 7 / 32)]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import time
@@ -122,6 +123,30 @@ def test_statistics_are_counted(prepared):
     assert statistics["test"]["dropped"] == {}
 
 
+def test_without_its_journal_a_folder_is_made_again(text, prepared, tmp_path):
+    """As the message about a damaged one says."""
+    shutil.copytree(prepared, tmp_path / "again")
+    (tmp_path / "again/journal.json").unlink()
+    cli.main(own(text, tmp_path / "again"))
+    assert contents(tmp_path / "again") == contents(prepared)
+    (tmp_path / "again/journal.json").unlink()
+    (tmp_path / "again/data-bin/preparation.json").unlink()
+    with pytest.raises(IELError, match="data-bin: was not made by iel prepare; name another folder"):
+        cli.main(own(text, tmp_path / "again"))
+
+
+def test_text_that_cannot_be_prepared_is_one_line(tmp_path):
+    pairs = [("他 去 了 。", "h e w e n t"), ("我 在 。", "i a m")] * 2
+    for name in ("train", "valid"):
+        write(tmp_path / name, pairs)
+    prefixes = ("--trainpref", tmp_path / "train", "--validpref", tmp_path / "valid", "--destdir", tmp_path / "out")
+    with pytest.raises(IELError, match=r"out/\S+: every word is a single character, and there is nothing to merge"):
+        cli.main([str(word) for word in ("prepare", *prefixes, *OPTIONS, "--separate", "--max-ratio", 0)])
+    with pytest.raises(IELError, match=r"--destdir \S+a,b: fairseq-preprocess takes a comma for the end of a name"):
+        cli.main([str(word) for word in ("prepare", *prefixes[:4], "--destdir", tmp_path / "a,b", *OPTIONS)])
+    assert not (tmp_path / "a,b").exists()
+
+
 def test_the_table_is_printed(text, prepared, capsys):
     cli.main(own(text, prepared))
     rows = capsys.readouterr().out.splitlines()
@@ -152,9 +177,9 @@ def test_a_folder_that_was_truecased_in_another_way_is_refused(text, prepared, t
         before.pop("sha256" if name == "journal.json" else "versions")
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(json.dumps(before))
-    with pytest.raises(IELError, match=r"preparation\.json: truecased in format 1, not 2; prepare another folder$"):
+    with pytest.raises(IELError, match=r"preparation\.json: truecased in format 1, not 3; prepare another folder$"):
         PreparedFolder.read(str(tmp_path / "data-bin"))
-    with pytest.raises(IELError, match="made with format nothing, not 2; name another folder, or remove this one"):
+    with pytest.raises(IELError, match="made with format nothing, not 3; name another folder, or remove this one"):
         cli.main(own(text, tmp_path))
 
 
