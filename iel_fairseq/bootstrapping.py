@@ -322,7 +322,7 @@ class Bootstrapping:
         try:
             remembered = [Enhancement.from_checkpoint(checkpoint) for checkpoint in checkpoints]
             last = resumed_checkpoint(self._cfg)
-            begun = number if last is None else Enhancement.from_checkpoint(last).round
+            begun = number if last is None else self._round_of(Enhancement.from_checkpoint(last))
         except IELError as error:
             logger.warning(f"{error}; all extractors of earlier rounds stay")
             return
@@ -333,6 +333,11 @@ class Bootstrapping:
         for path in sorted(removable - kept):
             logger.info(f"{path}: no checkpoint needs this extractor any more; removed")
             os.remove(path)
+
+    def _round_of(self, remembered: Enhancement) -> int:
+        """The round of a checkpoint, by its extractor's name, wherever the save directory was; 0: of none."""
+        name = os.path.basename(remembered.extractor or "")
+        return next((each.number for each in self.record.rounds if os.path.basename(each.extractor) == name), 0)
 
     def _file(self, name: str) -> str:
         return os.path.abspath(os.path.join(self._cfg.save_dir, name))

@@ -164,12 +164,20 @@ def test_a_validation_within_an_epoch_does_not_end_its_round_after_a_restart(tmp
     assert again.number == 2
 
 
-def test_extractors_stay_that_a_restart_goes_through_again(tmp_path, best):
-    """Where no checkpoint has been saved since an earlier round, and none remembers them."""
+@pytest.mark.parametrize("earlier", [0, 2])
+def test_extractors_stay_that_a_restart_goes_through_again(tmp_path, best, earlier):
+    """Where no checkpoint has been saved since an earlier round, and none remembers them.
+
+    The first extractor is plain, or of an earlier round of another bootstrapping.
+    """
     plan = bootstrapping(tmp_path, rounds=4, epochs=1)
     plan.enter(1, "base.pt")
     best(20.0)
-    state = {"model": {}, "task_state": Enhancement(extractor="/base.pt", round=1).to_task_state(), "cfg": None}
+    state = {
+        "model": {},
+        "task_state": Enhancement(extractor="/base.pt", round=earlier + 1).to_task_state(),
+        "cfg": None,
+    }
     torch.save(state, tmp_path / "checkpoint_last.pt")
     for epoch in (2, 3, 4):
         plan.enter(epoch, "base.pt")

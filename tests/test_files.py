@@ -78,6 +78,8 @@ def test_a_folder_is_found_out_before_any_work(tmp_path):
 def test_what_cannot_be_read_meanwhile_is_not_blamed_on_the_output(tmp_path):
     with pytest.raises(FileNotFoundError), output_file(str(tmp_path / "file")):
         (tmp_path / "input").read_text()
+    with pytest.raises(BrokenPipeError), output_file(str(tmp_path / "file")):  # nobody reads standard output any more
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
 @pytest.mark.parametrize(("number", "mend"), [(errno.ENOSPC, "free space there, or name"), (errno.EACCES, "name")])

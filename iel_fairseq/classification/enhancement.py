@@ -67,7 +67,13 @@ class WordEnhancement:
         return self._input() == other._input()
 
     def _input(self) -> tuple:
-        return self.glue_task, self.importance, self.extractor_sha256, self.samples, self.importance and self.seed
+        from iel_fairseq.explainers import EXPLAINERS  # which are of classifiers, which remember this
+
+        samples, seed = self.samples, None
+        if self.importance is not None:
+            explainer = EXPLAINERS[self.importance]
+            samples, seed = explainer.samples_of(samples), self.seed if explainer.draws else None
+        return self.glue_task, self.importance, self.extractor_sha256, samples, seed
 
     def describe(self) -> str:
         """One phrase for a message to the user."""

@@ -73,7 +73,7 @@ class Pretrained:
                 f"{name}: its tokenizer adds no token to a text, so that one without words would be nothing; "
                 f"take another encoder"
             )
-        if config.pad_token_id is None:  # by which some find the last token
+        if getattr(config, "pad_token_id", None) is None:  # by which some find the last token
             config.pad_token_id = tokenizer.pad_token_id
         try:
             check_vocabulary(tokenizer, getattr(config, "vocab_size", None))

@@ -83,6 +83,7 @@ def output_file(path: str | None, mode: str = "w") -> Iterator[IO]:
         with whole_file(path, mode) as file:
             yield file
     except OSError as error:
-        if error.filename not in (None, path):
+        elsewhere = isinstance(error, BrokenPipeError) and not is_no_file(path)  # of standard output
+        if elsewhere or error.filename not in (None, path):
             raise  # of what is read meanwhile
         raise not_written(path, error) from error

@@ -133,6 +133,8 @@ def remember_patience() -> None:
     from fairseq import checkpoint_utils
     from fairseq.trainer import Trainer
 
+    from iel_fairseq.training_start import resumed_checkpoint
+
     command = training_command()
     if command is None:
         return
@@ -147,9 +149,11 @@ def remember_patience() -> None:
 
     @functools.wraps(load)
     def load_checkpoint(cfg, trainer, **options):
+        goes_on = resumed_checkpoint(cfg) is not None and not (cfg.reset_optimizer or cfg.reset_meters)
         extra_state, epoch_itr = load(cfg, trainer, **options)
-        # Where there is a best score, the training goes on, and is no other one, from the same weights.
-        if getattr(checkpoint_utils.save_checkpoint, "best", None) is not None:
+        for name in ("best", "num_runs"):  # of another training in this process
+            vars(spent).pop(name, None)
+        if goes_on:
             vars(spent).update((extra_state or {}).get("patience", {}))
         return extra_state, epoch_itr
 

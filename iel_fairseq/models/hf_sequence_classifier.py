@@ -53,7 +53,8 @@ class HFSequenceClassifier(BaseFairseqModel):
         origin = str(task.initial_weights or task.cfg.finetune_from_model or "the checkpoint")
         with in_one_line(origin, "no classifier can be made of its configuration and tokenizer"):
             model = cls(pretrained.build_model(task.initial_weights), task.tokenizer, pretrained)
-            model.check_padding()
+            if task.initial_weights is not None:  # else they are still to be loaded
+                model.check_padding()
             return model
 
     @torch.no_grad()

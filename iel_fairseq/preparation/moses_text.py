@@ -29,22 +29,27 @@ class MosesText:
     back makes the first letter a capital.
     """
 
-    def __init__(self, language: str, truecaser: str | None = None):
+    def __init__(self, language: str, truecaser: str | None = None, as_sacremoses: bool = False):
         """
         Args:
             language: its code, e.g. ``fr``; a region behind it, as in ``fr-CA`` or ``fr_CA``, makes no difference
             truecaser: file of the truecaser's model; None: case stays as it is
+            as_sacremoses: a region makes a language that sacremoses does not know, and marks are words, as in folders
+                of before
 
         Raises:
             IELError: the model cannot be read
         """
         from sacremoses import MosesDetokenizer, MosesDetruecaser, MosesTokenizer, MosesTruecaser  # slow to import
 
-        language = without_region(language)
+        if not as_sacremoses:
+            language = without_region(language)
         self._tokenizer = MosesTokenizer(language)
-        # Else an accent that is a character of its own, as Thai has them, would be a word of its own.
-        pattern, spaced = self._tokenizer.PAD_NOT_ISALNUM
-        self._tokenizer.PAD_NOT_ISALNUM = re.compile(pattern.pattern.replace("[^", f"[^{_marks()}", 1)), spaced
+        if not as_sacremoses:
+            # A mark goes with the character before it, which is set apart where it is no letter.
+            pattern, spaced = self._tokenizer.PAD_NOT_ISALNUM
+            apart = pattern.pattern.replace("([^", f"([^{_marks()}", 1).replace("])", f"][{_marks()}]*)", 1)
+            self._tokenizer.PAD_NOT_ISALNUM = re.compile(apart), spaced
         self._detokenizer = MosesDetokenizer(language)
         self._truecaser = None
         if truecaser is not None:

@@ -66,8 +66,10 @@ class PreparedFolder:
             ) from error
         except ValueError as error:
             raise IELError(f"{path}: damaged ({error}); run iel prepare again") from error
-        if prepared.truecasers and prepared.format != FORMAT:
-            raise IELError(f"{path}: truecased in format {prepared.format}, not {FORMAT}; prepare another folder")
+        if prepared.format > FORMAT or (prepared.truecasers and prepared.format < 2):
+            raise IELError(
+                f"{path}: prepared in format {prepared.format}, which this version cannot read; prepare another folder"
+            )
         return prepared
 
     def _check(self) -> None:
@@ -93,7 +95,8 @@ class PreparedFolder:
             IELError: the truecaser's model cannot be read, or is not the one that was made
         """
         truecaser = self.truecasers.get(language)
-        return MosesText(language, None if truecaser is None else self.file(truecaser))
+        model = None if truecaser is None else self.file(truecaser)
+        return MosesText(language, model, as_sacremoses=self.format < 3)
 
     def file(self, name: str) -> str:
         """Path of a file in the folder, for use.

@@ -80,10 +80,7 @@ class Preparation:
         if os.path.exists(self._path("data-bin")) and not any(map(os.path.exists, ours)):
             raise IELError(f"{self._path('data-bin')}: was not made by iel prepare; name another folder")
         sets = {name: split.name for name, split in self._splits.items()}
-        request = {**asdict(options), "sets": sets, "input": self._inputs}
-        if options.truecase:
-            request["format"] = FORMAT
-        self._request = request
+        self._request = {**asdict(options), "sets": sets, "input": self._inputs, "format": FORMAT}
 
     def run(self) -> dict[str, Any]:
         """Do what is not done yet.

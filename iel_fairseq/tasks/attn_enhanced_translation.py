@@ -298,11 +298,11 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
         """As fairseq has it; nothing more when the last round of bootstrapping has ended."""
-        over = self._bootstrapping is not None and self._bootstrapping.over
-        if over and dataset is self.datasets.get(self.cfg.train_subset):
+        training = dataset is self.datasets.get(self.cfg.train_subset)
+        if training and self._bootstrapping is not None and self._bootstrapping.over:
             return NoMoreEpochs(kwargs.get("epoch", 1))
         iterator = super().get_batch_iterator(dataset, *args, **kwargs)
-        if self.has_sharded_data(self.cfg.train_subset):
+        if training and self.has_sharded_data(self.cfg.train_subset):
             # Each epoch has another: workers that wait for more of this one's would be there for nothing.
             iterator.reuse_dataloader = iterator.persistent_workers = False
         return iterator

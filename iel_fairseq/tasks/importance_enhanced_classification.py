@@ -191,16 +191,16 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         """
         assert self.enhancement is not None
         if self.cfg.importance is not None:
-            extractor, explainer = self.extractor(), EXPLAINERS[str(self.cfg.importance)]
+            extractor = self.extractor()
             self._remember(
                 replace(
                     self.enhancement,
-                    importance=explainer.name,
+                    importance=str(self.cfg.importance),
                     extractor=extractor.path,
                     extractor_sha256=extractor.sha256,
                     importance_model=self.cfg.importance_model,
-                    samples=explainer.samples_of(self.cfg.importance_samples) or None,
-                    seed=self.cfg.seed if explainer.draws else 1,
+                    samples=self.cfg.importance_samples,
+                    seed=self.cfg.seed,
                     store=self.cfg.importance_store and os.path.abspath(self.cfg.importance_store),
                 )
             )

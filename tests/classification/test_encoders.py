@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -157,6 +158,10 @@ def test_an_encoder_that_reads_padding_is_refused(classifier, tmp_path):
     message = f"^{path}: it cannot read a text .*what convbert says of a text is something else beside a longer one"
     with pytest.raises(IELError, match=message):
         load_classifier(path, torch.device("cpu"))
+    pretrained, folder = convolving.model.pretrained, str(tmp_path / "convbert")
+    task = SimpleNamespace(pretrained=pretrained, tokenizer=pretrained.build_tokenizer(), initial_weights=folder)
+    with pytest.raises(IELError, match=f"^{folder}: no classifier .*what convbert says of a text is something else"):
+        HFSequenceClassifier.build_model(None, task)
 
 
 def test_attention_that_is_none_is_refused(tmp_path):

@@ -287,6 +287,10 @@ def test_what_makes_another_training():
     assert not plain.same_input(lime)
     assert not lime.same_input(replace(lime, samples=8))
     assert not lime.same_input(replace(lime, seed=2))
+    assert replace(lime, samples=None).same_input(replace(lime, samples=5000))  # its own number
+    attention = replace(lime, importance="attention")
+    assert attention.same_input(replace(attention, samples=8, seed=2))  # it takes neither
+    assert not attention.same_input(lime)
     assert lime.describe() == "lime of m.pt (SHA-256 ab), 9 samples, seed 1"
     assert plain.describe() == "the plain texts of CoLA"
 

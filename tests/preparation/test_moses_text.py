@@ -61,6 +61,18 @@ def test_marks_stay_with_their_letters(language, sentence):
     assert text.decode(encoded) == sentence
 
 
+def test_marks_of_what_is_no_letter_stay_with_it():
+    text = MosesText("en")
+    assert text.encode("I \u2764\ufe0flove it, \u2714\ufe0fFree") == "I \u2764\ufe0f love it , \u2714\ufe0f Free"
+    assert text.encode("\ufe0fodd (cafe\u0301)") == "\ufe0fodd ( cafe\u0301 )"
+
+
+def test_folders_of_before_are_read_as_they_were_written():
+    assert MosesText("fr-CA", as_sacremoses=True).encode("L'homme aimé".replace("é", "e\u0301")).split() == [
+        *("L", "&apos;", "homme", "aime", "\u0301"),
+    ]
+
+
 @pytest.mark.parametrize("language", ["fr", "fr-CA", "fr_FR", "FR"])
 def test_a_region_makes_no_difference(language):
     text = MosesText(language)

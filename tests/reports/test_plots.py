@@ -41,6 +41,11 @@ def test_a_panel_shows_means_seeds_spread_and_references():
     assert "control" not in [line.get_label() for line in test.get_lines()]
 
 
+def test_a_share_may_be_written_without_a_zero():
+    [panel] = noise_figure([record("noise-.5-1", 30.0), record("noise-50-1", 29.0)]).axes
+    assert list(panel.get_lines()[0].get_xdata()) == [0.5, 50]
+
+
 def plot(*words: object) -> None:
     main(["plot", *map(str, words)])
 

@@ -177,7 +177,7 @@ def test_a_folder_that_was_truecased_in_another_way_is_refused(text, prepared, t
         before.pop("sha256" if name == "journal.json" else "versions")
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(json.dumps(before))
-    with pytest.raises(IELError, match=r"preparation\.json: truecased in format 1, not 3; prepare another folder$"):
+    with pytest.raises(IELError, match=r"preparation\.json: prepared in format 1, which this version cannot read"):
         PreparedFolder.read(str(tmp_path / "data-bin"))
     with pytest.raises(IELError, match="made with format nothing, not 3; name another folder, or remove this one"):
         cli.main(own(text, tmp_path))
