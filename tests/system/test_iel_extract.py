@@ -190,7 +190,7 @@ def test_training_reads_what_shares_have_extracted(data, baseline, tmp_path):
 def test_training_reads_what_was_extracted_of_all_its_parts(data, baseline, tmp_path):
     """train, train1 and so on are one training set to fairseq."""
     folder = tmp_path / "bin"
-    shutil.copytree(data, folder)
+    shutil.copytree(data, folder, ignore=shutil.ignore_patterns("attention_positions.*"))
     for file in list(folder.glob("valid.*")):
         shutil.copy(file, folder / file.name.replace("valid.", "train1."))
     extract(folder, baseline, "--gen-subset", "train")
