@@ -108,7 +108,6 @@ class Bootstrapping:
                 f"best checkpoint of those before, and no epoch of the first, which has {cfg.bootstrap_epochs}, "
                 f"has both; give less, or more --bootstrap-epochs"
             )
-
         if cfg.bootstrap_epoch_patience > 0 and cfg.validate_interval % cfg.save_interval:
             raise IELError(
                 f"--bootstrap-epoch-patience {cfg.bootstrap_epoch_patience}: a round may end after any validation, and "

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from fairseq import utils
 
-from iel_fairseq.cli.files import output_file
+from iel_fairseq.cli.files import check_outputs, output_file
 from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.errors import IELError
@@ -100,6 +100,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--beam and --force-target are for analysis, and not stored: print the result with --format")
     if arguments.beam < 1 or (arguments.beam > 1 and arguments.force_target):
         raise IELError(f"--beam {arguments.beam}: it is at least 1, and 1 with --force-target")
+    check_outputs([arguments.path], {"--output": arguments.output})
     # Training data may be in several folders, and all else is in the first.
     folders = utils.split_paths(arguments.data)[: None if arguments.gen_subset == "train" else 1]
     if len(folders) > 1 and arguments.format:

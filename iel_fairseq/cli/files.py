@@ -31,17 +31,17 @@ def input_name(path: str) -> str:
     return "standard input" if path == "-" else path
 
 
-def check_outputs(inputs: Sequence[str], outputs: Mapping[str, str | None]) -> None:
+def check_outputs(inputs: Sequence[str | None], outputs: Mapping[str, str | None]) -> None:
     """Before anything is written.
 
     Args:
-        inputs: files that are read, or may be; ``-``: standard input
+        inputs: files that are read, or may be; ``-``: standard input; None: there is none
         outputs: for each option the file to write; None: there is none
 
     Raises:
         IELError: one of them is read as well, or written twice
     """
-    taken = {os.path.realpath(path): "it is read" for path in inputs if path != "-"}
+    taken = {os.path.realpath(path): "it is read" for path in inputs if path not in (None, "-")}
     for option, path in outputs.items():
         if path is None or is_no_file(path):
             continue

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         IELError: any problem of the data, the checkpoint, the extractor or the files to write
     """
     outputs = {"--output": arguments.output, "--scores": arguments.scores}
-    check_outputs([*files_of(arguments), *filter(None, [arguments.importance_model])], outputs)
+    check_outputs([*files_of(arguments), arguments.importance_model], outputs)
     overrides = {"data": arguments.data, "cpu": arguments.cpu, "importance_model": arguments.importance_model}
     state = checkpoint_utils.load_checkpoint_to_cpu(arguments.path, overrides)
     WordEnhancement.from_task_state(arguments.path, state["task_state"])  # it is one of this task

@@ -72,8 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError("--all-weights: only --format jsonl has room for them")
     if arguments.format == "jsonl" and arguments.show_attention_words:
         raise IELError("--show-attention-words: --format jsonl has them anyway; leave it out")
-    read = [arguments.input, arguments.path, *filter(None, [arguments.attn_model])]
-    check_outputs(read, {"--output": arguments.output})
+    check_outputs([arguments.input, arguments.path, arguments.attn_model], {"--output": arguments.output})
     translator = AttnEnhancedTranslator.from_pretrained(
         arguments.path,
         arguments.data,

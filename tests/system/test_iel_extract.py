@@ -232,6 +232,12 @@ def test_training_data_in_several_folders_have_a_store_each(data, baseline, tmp_
         main(["extract", both, "--path", str(baseline), "--gen-subset", "train", "--cpu", "--format", "text"])
 
 
+def test_the_extractor_is_not_written_over(data, baseline, tmp_path):
+    model = shutil.copy(baseline, tmp_path / "model.pt")
+    with pytest.raises(IELError, match=rf"^--output {model}: it is read; name another file"):
+        main(command(data, model, "--format", "text", "--output", model))
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -353,6 +353,10 @@ def test_command_refuses_what_does_not_go_together(checkpoint, tmp_path):
     with pytest.raises(IELError, match=r"--output \S+link: it is read; name another file"):
         main(["translate", f"{tmp_path}/text", "--path", str(checkpoint), "--output", f"{tmp_path}/link"])
     assert (tmp_path / "text").read_text() == "n1\n"
+    model = shutil.copy(checkpoint, tmp_path / "model.pt")
+    for read in (["--path", model], ["--path", checkpoint, "--attn-model", model]):
+        with pytest.raises(IELError, match=rf"--output {model}: it is read; name another file"):
+            main([str(word) for word in ("translate", tmp_path / "text", *read, "--output", model)])
     (tmp_path / "latin1").write_bytes(b"n1\n\xe9\n")
     with pytest.raises(IELError, match=r"latin1, line 2: not UTF-8 \(byte 1 is 0xe9\)"):
         main(["translate", f"{tmp_path}/latin1", "--path", str(checkpoint), "--cpu", "--output", f"{tmp_path}/out"])
