@@ -45,7 +45,7 @@ def make_classifier(folder: Path, glue: str = "CoLA", **options) -> Classifier:
     """A classifier with random weights, for a task of GLUE."""
     pretrained = Pretrained.from_name(str(make_folder(folder, **options)), GLUE_TASKS[glue])
     torch.manual_seed(1)
-    model = HFSequenceClassifier(pretrained.build_model(str(folder)), pretrained.build_tokenizer(), pretrained)
+    model = HFSequenceClassifier(pretrained, str(folder))
     torch.nn.init.normal_(model.hf.classifier.weight)
     return Classifier(model.eval(), GLUE_TASKS[glue], torch.device("cpu"), max_tokens=200, sha256="0" * 64)
 

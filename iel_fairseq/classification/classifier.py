@@ -216,9 +216,8 @@ def load_classifier(path: str, device: torch.device, max_tokens: int | None = No
     sha256 = checkpoint_sha256(path, "checkpoint")
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     remembered = WordEnhancement.from_task_state(path, state["task_state"])
-    pretrained = remembered.pretrained
     with in_one_line(path, "no classifier can be made of its configuration, tokenizer and weights"):
-        model = HFSequenceClassifier(pretrained.build_model(), pretrained.build_tokenizer(), pretrained)
+        model = HFSequenceClassifier(remembered.pretrained)
         model.load_state_dict(state["model"])
     glue = GLUE_TASKS[remembered.glue_task]
     with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from fairseq.dataclass import FairseqDataclass
 from fairseq.models import BaseFairseqModel, register_model
-from torch import Tensor, nn
+from torch import Tensor
 
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.classification.encoding import encode, pad
@@ -23,22 +23,21 @@ class HFSequenceClassifier(BaseFairseqModel):
     task state of each checkpoint, the weights beside them: a checkpoint needs nothing else.
     """
 
-    def __init__(self, hf: nn.Module, tokenizer, pretrained: Pretrained):
+    def __init__(self, pretrained: Pretrained, weights: str | None = None):
         """
         Args:
-            hf: a model ``AutoModelForSequenceClassification`` knows
-            tokenizer: its fast tokenizer
-            pretrained: both as data
+            pretrained: configuration and tokenizer
+            weights: as :meth:`Pretrained.build_model` has it
 
         Raises:
-            ValueError: the tokenizer is of a larger model
+            ValueError: the tokenizer is of a larger model; or what :class:`Pretrained` raises
         """
         super().__init__()
-        check_vocabulary(tokenizer, embeddings_of(hf))
-        self.hf = hf
-        self.tokenizer = tokenizer
         self.pretrained = pretrained
-        self.limit = longest_input(hf, tokenizer)
+        self.hf = pretrained.build_model(weights)
+        self.tokenizer = pretrained.build_tokenizer()
+        check_vocabulary(self.tokenizer, embeddings_of(self.hf))
+        self.limit = longest_input(self.hf, self.tokenizer)
 
     @classmethod
     def build_model(cls, cfg, task):
@@ -49,10 +48,9 @@ class HFSequenceClassifier(BaseFairseqModel):
         """
         if not hasattr(task, "pretrained"):
             raise IELError("--arch hf_sequence_classifier: its task is importance_enhanced_classification")
-        pretrained: Pretrained = task.pretrained
         origin = str(task.initial_weights or task.cfg.finetune_from_model or "the checkpoint")
         with in_one_line(origin, "no classifier can be made of its configuration and tokenizer"):
-            model = cls(pretrained.build_model(task.initial_weights), task.tokenizer, pretrained)
+            model = cls(task.pretrained, task.initial_weights)
             if task.initial_weights is not None:  # else they are still to be loaded
                 model.check_padding()
             return model

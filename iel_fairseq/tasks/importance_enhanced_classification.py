@@ -8,7 +8,7 @@ from typing import Any
 from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask, register_task
 
-from iel_fairseq.checkpoint_safety import in_one_line, task_state_of
+from iel_fairseq.checkpoint_safety import task_state_of
 from iel_fairseq.classification.classifier import Classifier, load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
@@ -44,7 +44,6 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         """Folder or name of pretrained weights; None: a checkpoint has them."""
         self.enhancement: WordEnhancement | None = None
         """What checkpoints remember."""
-        self.tokenizer: Any = None
         self._model: HFSequenceClassifier | None = None
         self._reading = False  # a checkpoint, as opposed to training
         self._extractor: Classifier | None = None
@@ -92,9 +91,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             task.initial_weights = cfg.hf_model
         else:
             raise IELError("--hf-model: give a pretrained encoder, or a trained checkpoint with --finetune-from-model")
-        origin = str(cfg.finetune_from_model or cfg.hf_model)
-        with in_one_line(origin, "no classifier can be made of its configuration and tokenizer"):
-            task._remember(WordEnhancement(task.glue.name, pretrained))
+        task._remember(WordEnhancement(task.glue.name, pretrained))
         return task
 
     def _check_metric(self) -> None:
@@ -115,8 +112,6 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
     def _remember(self, enhancement: WordEnhancement) -> None:
         self.enhancement = enhancement
         self.state.merge_state_dict(enhancement.to_task_state())
-        if self.tokenizer is None:
-            self.tokenizer = enhancement.pretrained.build_tokenizer()
 
     def _check_glue_task(self, path: str, name: str) -> None:
         if name != self.glue.name:

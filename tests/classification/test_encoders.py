@@ -46,7 +46,7 @@ def classifier_of(encoder: Path) -> Classifier:
     glue, folder = GLUE_TASKS["RTE"], str(encoder)
     pretrained = Pretrained.from_name(folder, glue)
     torch.manual_seed(1)
-    model = HFSequenceClassifier(pretrained.build_model(folder), pretrained.build_tokenizer(), pretrained)
+    model = HFSequenceClassifier(pretrained, folder)
     for parameter in model.hf.parameters():
         if parameter.size(0) == glue.outputs and parameter.dim() == 2:  # the last layer, else almost 0
             torch.nn.init.normal_(parameter)

@@ -220,7 +220,7 @@ def test_what_a_configuration_leaves_open_is_filled_in(tmp_path, key, value):
     (folder / "config.json").write_text(json.dumps({**made, key: value}))
     pretrained = Pretrained.from_name(str(folder), GLUE_TASKS["CoLA"])
     assert json.loads(pretrained.config)["pad_token_id"] == 0
-    model = HFSequenceClassifier(pretrained.build_model(str(folder)), pretrained.build_tokenizer(), pretrained)
+    model = HFSequenceClassifier(pretrained, str(folder))
     model.load_state_dict(usual.model.state_dict())
     texts, classifier = ["a good dog", "the cat"], replace(usual, model=model.eval())
     assert (classifier.scores(texts) == usual.scores(texts)).all()
