@@ -20,7 +20,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from iel_fairseq.classification.classifier import Classifier, load_classifier
+from iel_fairseq.classification.checkpoint import load_classifier
+from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.glue import read_glue
 from iel_fairseq.classification.words import SEPARATOR, words_of
 from iel_fairseq.device import chosen_device

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
+from iel_fairseq.classification.checkpoint import WordEnhancement
 from iel_fairseq.classification.classifier import Classifier
-from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier

@@ -10,17 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from fairseq import checkpoint_utils
 from torch import Tensor
 
-from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.classification.encoding import Encoded, encode, encoded_of, pad, split_pairs
-from iel_fairseq.classification.enhancement import WordEnhancement
-from iel_fairseq.classification.glue import GLUE_TASKS, GlueTask
+from iel_fairseq.classification.glue import GlueTask
 from iel_fairseq.device import of_device
 from iel_fairseq.errors import IELError
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
-from iel_fairseq.remembered_extractor import checkpoint_sha256
 from iel_fairseq.threads import shared_out
 
 TOKENS = {"cpu": 4096, "cuda": 65_536}
@@ -200,27 +196,3 @@ class Classifier:
                     f"{self.path}: what {hf.config.model_type} gives as attention does not sum to 1; take lime or shap"
                 )
             yield rows, output.logits.float(), of_cls.sum(1).cpu().numpy()
-
-
-def load_classifier(path: str, device: torch.device, max_tokens: int | None = None) -> Classifier:
-    """Load a checkpoint of the task ``importance_enhanced_classification``.
-
-    Args:
-        path: of the checkpoint
-        device: where it shall compute
-        max_tokens: as :class:`Classifier` has it
-
-    Raises:
-        IELError: missing, damaged or hostile file, or one of another task
-    """
-    sha256 = checkpoint_sha256(path, "checkpoint")
-    state = checkpoint_utils.load_checkpoint_to_cpu(path)
-    remembered = WordEnhancement.from_task_state(path, state["task_state"])
-    with in_one_line(path, "no classifier can be made of its configuration, tokenizer and weights"):
-        model = HFSequenceClassifier(remembered.pretrained)
-        model.load_state_dict(state["model"])
-    glue = GLUE_TASKS[remembered.glue_task]
-    with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then
-        Classifier(model, glue, torch.device("cpu"), path=path).scores(["text"])
-        model.check_padding()
-    return Classifier(model, glue, device, max_tokens, path, sha256, remembered.importance)

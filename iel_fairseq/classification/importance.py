@@ -104,6 +104,7 @@ class ImportanceExtraction:
         for text in self._read:
             digest.update(f"{text}\n".encode())
         package = self.explainer.package
+        samples, seed = self.explainer.settings(self.samples, self.seed)
         return {
             "format": FORMAT,
             "extractor_sha256": self.classifier.sha256,
@@ -111,14 +112,10 @@ class ImportanceExtraction:
             "sentences": len(self.texts),
             "dtype": "int32",
             "importance": self.importance,
-            "samples": self._samples,
-            "seed": self.seed if self.explainer.draws else None,
+            "samples": samples,
+            "seed": seed,
             "package": package and f"{package} {importlib.metadata.version(package)}",
         }
-
-    @property
-    def _samples(self) -> int:
-        return self.explainer.samples_of(self.samples)
 
     def explanations(self, sentences: range | None = None) -> list[Explanation]:
         """For each text, or each of a range of them, in their order, its explanation; with a progress bar.
@@ -137,7 +134,8 @@ class ImportanceExtraction:
         )
         found: list[Explanation | None] = [None] * len(texts)
         started = time.perf_counter()
-        done = self.explainer.explain(self.classifier, texts, self._samples, self.seed)
+        samples, _ = self.explainer.settings(self.samples, self.seed)
+        done = self.explainer.explain(self.classifier, texts, samples, self.seed)
         for _, (row, explanation) in zip(bar, done, strict=True):
             if not np.isfinite(explanation.scores).all():
                 raise IELError(

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from iel_fairseq.classification.classifier import Classifier, load_classifier
+from iel_fairseq.classification.checkpoint import load_classifier
+from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.encoding import without_special_tokens
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.cli.texts import add_store, add_texts, read_texts, split_of

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from iel_fairseq.classification.classifier import load_classifier
+from iel_fairseq.classification.checkpoint import load_classifier
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import writing
 

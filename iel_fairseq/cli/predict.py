@@ -17,9 +17,9 @@ from contextlib import ExitStack
 import numpy as np
 from fairseq import checkpoint_utils
 
+from iel_fairseq.classification.checkpoint import WordEnhancement
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.encoding import without_special_tokens
-from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import submission_value
 from iel_fairseq.classification.metrics import METRICS
 from iel_fairseq.cli.files import check_outputs, output_file

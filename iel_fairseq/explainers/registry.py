@@ -35,9 +35,13 @@ class Explainer:
     package: str | None = None
     at_once: int = 8192
 
-    def samples_of(self, asked: int | None) -> int:
-        """Perturbations of a text, where so many are *asked* for; None: nothing is."""
-        return asked if asked and self.samples else self.samples
+    def settings(self, samples: int | None, seed: int) -> tuple[int, int | None]:
+        """What decides what it finds, where *samples* (None: its own number) and *seed* are asked for.
+
+        Returns:
+            perturbations of a text, 0 where it makes none; the seed, None where it draws nothing
+        """
+        return (samples or self.samples) if self.samples else 0, seed if self.draws else None
 
 
 EXPLAINERS = {

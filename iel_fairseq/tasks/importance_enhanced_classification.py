@@ -9,17 +9,16 @@ from fairseq import checkpoint_utils
 from fairseq.tasks import FairseqTask, register_task
 
 from iel_fairseq.checkpoint_safety import task_state_of
-from iel_fairseq.classification.classifier import Classifier, load_classifier
+from iel_fairseq.classification.checkpoint import WordEnhancement, load_classifier
+from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
-from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, read_glue
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.device import chosen_device
 from iel_fairseq.errors import IELError
-from iel_fairseq.explainers import EXPLAINERS
 from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
 from iel_fairseq.remembered_extractor import RememberedExtractor
 from iel_fairseq.training_start import check_start, resumed_checkpoint
@@ -133,10 +132,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
                 f"leave the option out"
             )
         samples, model = self.cfg.importance_samples, self.cfg.importance_model
-        explainer = EXPLAINERS.get(remembered.importance or "")
-        if samples is not None and (
-            explainer is None or explainer.samples_of(samples) != explainer.samples_of(remembered.samples)
-        ):
+        if samples is not None and not remembered.same_input(replace(remembered, samples=samples)):
             raise IELError(
                 f"--importance-samples {samples}: the checkpoint was trained with "
                 f"{remembered.samples or 'the number that its explainer has by default'}; leave the option out"

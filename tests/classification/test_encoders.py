@@ -12,7 +12,8 @@ import torch
 from tiny_bert import save
 from tiny_encoders import ENCODERS, LIMIT, make_encoder
 
-from iel_fairseq.classification.classifier import Classifier, load_classifier
+from iel_fairseq.classification.checkpoint import load_classifier
+from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.encoding import encode, pad, without_special_tokens
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained

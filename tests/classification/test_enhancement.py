@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from iel_fairseq.classification.enhancement import WordEnhancement
+from iel_fairseq.classification.checkpoint import WordEnhancement
 from iel_fairseq.classification.pretrained import Pretrained
 
 PLAIN = WordEnhancement("CoLA", Pretrained("{}"))

@@ -11,10 +11,9 @@ import torch
 from tiny_bert import make_classifier, make_folder, save
 from tokenizers.processors import TemplateProcessing
 
-from iel_fairseq.classification.classifier import load_classifier
+from iel_fairseq.classification.checkpoint import WordEnhancement, load_classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
-from iel_fairseq.classification.enhancement import WordEnhancement
 from iel_fairseq.classification.glue import GLUE_TASKS, Example
 from iel_fairseq.classification.pretrained import Pretrained, embeddings_of, longest_input
 from iel_fairseq.errors import IELError

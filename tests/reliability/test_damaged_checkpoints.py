@@ -16,8 +16,7 @@ from tiny_bert import make_classifier
 from tiny_models import checkpoint_of
 
 from iel_fairseq.checkpoint_safety import value_of
-from iel_fairseq.classification.classifier import load_classifier
-from iel_fairseq.classification.enhancement import WordEnhancement
+from iel_fairseq.classification.checkpoint import WordEnhancement, load_classifier
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.cli import main
 from iel_fairseq.enhancement import KEY

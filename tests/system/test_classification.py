@@ -15,8 +15,8 @@ import torch
 from commands import USER_DIR, files_of_at_most, run, standard_input, two_ranks
 from tiny_bert import WORDS, make_folder
 
+from iel_fairseq.classification.checkpoint import KEY
 from iel_fairseq.classification.classifier import Classifier
-from iel_fairseq.classification.enhancement import KEY
 from iel_fairseq.classification.importance import ImportanceExtraction
 from iel_fairseq.cli import main as iel
 from iel_fairseq.errors import IELError

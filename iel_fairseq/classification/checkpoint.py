@@ -1,14 +1,22 @@
-"""What a classifier's checkpoint remembers: its model, and where the word at the end of its input comes from."""
+"""A classifier's checkpoint: what it remembers of its model and its input, and the classifier that is in it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import torch
+from fairseq import checkpoint_utils
+
+from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.glue import GLUE_TASKS
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.errors import IELError
+from iel_fairseq.explainers import EXPLAINERS
 from iel_fairseq.json_data import checked
+from iel_fairseq.models.hf_sequence_classifier import HFSequenceClassifier
+from iel_fairseq.remembered_extractor import checkpoint_sha256
 
 KEY = "iel_fairseq.classification"
 """Where in fairseq's task state the memory lies."""
@@ -25,7 +33,7 @@ class WordEnhancement:
         extractor: absolute path of the extractor's checkpoint
         extractor_sha256: SHA-256 of that file
         importance_model: what ``--importance-model`` said in training, for the record
-        samples: perturbations of a text, as the explainer has it
+        samples: perturbations of a text that were asked for; None: as many as the explainer takes by itself
         seed: of the explainer
         store: absolute path of the folder that ``--importance-store`` named in training
     """
@@ -67,13 +75,8 @@ class WordEnhancement:
         return self._input() == other._input()
 
     def _input(self) -> tuple:
-        from iel_fairseq.explainers import EXPLAINERS  # which are of classifiers, which remember this
-
-        samples, seed = self.samples, None
-        if self.importance is not None:
-            explainer = EXPLAINERS[self.importance]
-            samples, seed = explainer.samples_of(samples), self.seed if explainer.draws else None
-        return self.glue_task, self.importance, self.extractor_sha256, samples, seed
+        settings = EXPLAINERS[self.importance].settings(self.samples, self.seed) if self.importance else self.samples
+        return self.glue_task, self.importance, self.extractor_sha256, settings
 
     def describe(self) -> str:
         """One phrase for a message to the user."""
@@ -81,3 +84,27 @@ class WordEnhancement:
             return f"the plain texts of {self.glue_task}"
         samples = f", {self.samples} samples" if self.samples else ""
         return f"{self.importance} of {self.extractor} (SHA-256 {self.extractor_sha256}){samples}, seed {self.seed}"
+
+
+def load_classifier(path: str, device: torch.device, max_tokens: int | None = None) -> Classifier:
+    """Load a checkpoint of the task ``importance_enhanced_classification``.
+
+    Args:
+        path: of the checkpoint
+        device: where it shall compute
+        max_tokens: as :class:`Classifier` has it
+
+    Raises:
+        IELError: missing, damaged or hostile file, or one of another task
+    """
+    sha256 = checkpoint_sha256(path, "checkpoint")
+    state = checkpoint_utils.load_checkpoint_to_cpu(path)
+    remembered = WordEnhancement.from_task_state(path, state["task_state"])
+    with in_one_line(path, "no classifier can be made of its configuration, tokenizer and weights"):
+        model = HFSequenceClassifier(remembered.pretrained)
+        model.load_state_dict(state["model"])
+    glue = GLUE_TASKS[remembered.glue_task]
+    with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then
+        Classifier(model, glue, torch.device("cpu"), path=path).scores(["text"])
+        model.check_padding()
+    return Classifier(model, glue, device, max_tokens, path, sha256, remembered.importance)
