@@ -29,32 +29,32 @@ class Faithfulness:
     sufficiency: float
 
 
-def faithfulness(classifier: Classifier, texts: Sequence[str], explanations: Sequence[Explanation]) -> Faithfulness:
-    """Measure *explanations* of what *classifier* says of *texts*; texts without words do not count.
+def faithfulness(classifier: Classifier, explanations: Sequence[Explanation]) -> Faithfulness:
+    """Measure *explanations* of what *classifier* says; texts without words do not count.
 
     Raises:
         ValueError: no text has words
     """
-    explained = [(text, found) for text, found in zip(texts, explanations, strict=True) if found.words]
+    explained = [found for found in explanations if found.words]
     if not explained:
         raise ValueError("no text has words")
-    whole = _scores(classifier, explained, [text for text, _ in explained])
+    whole = _scores(classifier, explained, [found.text for found in explained])
     comprehensiveness, sufficiency = [], []
     for share in SHARES:
         without, alone = [], []
-        for text, found in explained:
+        for found in explained:
             order = np.argsort(-found.scores, kind="stable").tolist()
             count = math.ceil(share * len(order))
-            without.append(keep_words(text, set(order[count:])))
-            alone.append(keep_words(text, set(order[:count])))
+            without.append(keep_words(found.text, set(order[count:])))
+            alone.append(keep_words(found.text, set(order[:count])))
         comprehensiveness.append(whole - _scores(classifier, explained, without))
         sufficiency.append(whole - _scores(classifier, explained, alone))
     return Faithfulness(float(np.mean(comprehensiveness)), float(np.mean(sufficiency)))
 
 
-def _scores(classifier: Classifier, explained: Iterable[tuple[str, Explanation]], texts: list[str]) -> np.ndarray:
+def _scores(classifier: Classifier, explained: Iterable[Explanation], texts: list[str]) -> np.ndarray:
     """For each of *texts* the score of the class that was predicted for the whole text: ``(n,)``."""
     scores = classifier.scores(texts)
     if classifier.glue.regression:
         return scores[:, 0]
-    return scores[np.arange(len(texts)), [int(found.prediction) for _, found in explained]]
+    return scores[np.arange(len(texts)), [int(found.prediction) for found in explained]]

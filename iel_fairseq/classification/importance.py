@@ -43,7 +43,7 @@ def _as_row(explanation: Explanation) -> np.ndarray:
 
 def _from_row(text: str, row: np.ndarray) -> Explanation:
     numbers = np.asarray(row).astype(np.int32).view(np.float32)
-    return Explanation(words_of(text), numbers[1:], float(numbers[0]))
+    return Explanation(text, words_of(text), numbers[1:], float(numbers[0]))
 
 
 def check_samples(samples: int | None) -> None:

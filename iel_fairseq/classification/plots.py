@@ -23,13 +23,13 @@ Piece = tuple[str, str | None, bool]
 """A part of a text, its colour (None between words), and whether it is the important word."""
 
 
-def pieces(text: str, explanation: Explanation) -> list[Piece]:
-    """*text* in words and what is between them. Red speaks for the prediction, blue against it.
+def pieces(explanation: Explanation) -> list[Piece]:
+    """Its text in words and what is between them. Red speaks for the prediction, blue against it.
 
     Colours are relative to the highest score in the text.
     """
     found: list[Piece] = []
-    done = 0
+    text, done = explanation.text, 0
     highest = max((abs(float(score)) for score in explanation.scores), default=0.0) or 1.0
     best = int(explanation.scores.argmax()) if explanation.words else None
     for number, (word, score) in enumerate(zip(explanation.words, explanation.scores, strict=True)):
@@ -40,17 +40,16 @@ def pieces(text: str, explanation: Explanation) -> list[Piece]:
     return [piece for piece in [*found, (text[done:], None, False)] if piece[0]]
 
 
-def importance_html(texts: Sequence[str], explained: Mapping[str, Sequence[Explanation]], labels: Sequence[str]) -> str:
+def importance_html(explained: Mapping[str, Sequence[Explanation]], labels: Sequence[str]) -> str:
     """A page with a row for each text and a column for each explainer.
 
     Args:
-        texts: the texts
-        explained: for each explainer's name the explanations of *texts*
+        explained: for each explainer's name its explanations, all of the same texts
         labels: what was predicted for each text, in words
     """
     rows = []
-    for number, (text, label) in enumerate(zip(texts, labels, strict=True)):
-        cells = "".join(f"<td>{_html_of(pieces(text, found[number]))}</td>" for found in explained.values())
+    for label, *of_text in zip(labels, *explained.values(), strict=True):
+        cells = "".join(f"<td>{_html_of(pieces(found))}</td>" for found in of_text)
         rows.append(f"<tr><th>{html.escape(label)}</th>{cells}</tr>")
     head = "".join(f"<th>{html.escape(name)}</th>" for name in explained)
     style = (
@@ -71,14 +70,13 @@ def _html_of(parts: Sequence[Piece]) -> str:
     return "".join(marked)
 
 
-def importance_figure(
-    texts: Sequence[str], explained: Mapping[str, Sequence[Explanation]], labels: Sequence[str]
-) -> Figure:
+def importance_figure(explained: Mapping[str, Sequence[Explanation]], labels: Sequence[str]) -> Figure:
     """The same as a picture: a panel for each text, a paragraph in it for each explainer."""
     paragraphs = [
-        [(name, _lines(pieces(text, found[number]))) for name, found in explained.items()]
-        for number, text in enumerate(texts)
+        [(name, _lines(pieces(found))) for name, found in zip(explained, of_text, strict=True)]
+        for of_text in zip(*explained.values(), strict=True)
     ]
+    texts = [found.text for found in next(iter(explained.values()))]
     fonts = fonts_for("".join([*texts, *labels]))
     fixed = fonts_for("".join(texts), "DejaVu Sans Mono")
     heights = [sum(len(lines) + 0.6 for _, lines in panel) + 1 for panel in paragraphs]

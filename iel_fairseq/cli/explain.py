@@ -37,8 +37,8 @@ def run(arguments: argparse.Namespace) -> None:
     with output_file(arguments.output) as file:
         for name in arguments.importance:
             found = explained_by(name, arguments, classifier, texts).found(stores_of(arguments))
-            for text, explanation in zip(texts, found, strict=True):
-                line = {"text": text, "importance": name, **_as_data(explanation, classifier)}
+            for explanation in found:
+                line = {"text": explanation.text, "importance": name, **_as_data(explanation, classifier)}
                 print(json.dumps(line, ensure_ascii=False), file=file)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from iel_fairseq.classification.checkpoint import load_classifier
 from iel_fairseq.classification.classifier import Classifier
-from iel_fairseq.classification.encoding import without_special_tokens
 from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
 from iel_fairseq.cli.texts import add_store, add_texts, read_texts, split_of
 from iel_fairseq.device import chosen_device
@@ -38,7 +37,7 @@ def add_explained_texts(
 
 
 def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str]]:
-    """The classifier, and the texts of the split as it shall read them.
+    """The classifier, and the texts of the split as they are written.
 
     Raises:
         IELError: any problem of the checkpoint or the data; the checkpoint reads enhanced texts; there are no texts
@@ -46,8 +45,7 @@ def explained_texts(arguments: argparse.Namespace) -> tuple[Classifier, list[str
     check_samples(arguments.importance_samples)
     classifier = load_classifier(arguments.path, chosen_device(arguments.cpu))
     classifier.check_plain("explain its extractor, which reads them as they are")
-    texts = [example.text for example in read_texts(arguments, classifier.glue)]
-    return classifier, without_special_tokens(classifier.model.tokenizer, texts)
+    return classifier, [example.text for example in read_texts(arguments, classifier.glue)]
 
 
 def explained_by(

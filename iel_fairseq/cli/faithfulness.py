@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
                 extraction = explained_by(name, arguments, classifier, first)
             explanations = list(extraction.found(stores))[: len(first)]
             try:
-                found = faithfulness(classifier, first, explanations)
+                found = faithfulness(classifier, explanations)
             except ValueError as error:
                 raise IELError(f"{texts_name(arguments)}: {error}") from error
             print(f"| {name} | {found.comprehensiveness:.4f} | {found.sufficiency:.4f} |", flush=True)

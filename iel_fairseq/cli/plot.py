@@ -161,7 +161,7 @@ def _importance(arguments: argparse.Namespace):
         for found in first
     ]
     draw = importance_html if arguments.output.endswith(".html") else importance_figure
-    return draw(chosen, explained, labels)
+    return draw(explained, labels)
 
 
 def _noise(arguments: argparse.Namespace):

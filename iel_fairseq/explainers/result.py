@@ -16,11 +16,13 @@ class Explanation:
     """How much each word of a text matters.
 
     Attributes:
-        words: of the text, in their order
+        text: as it was explained, what looks like a special token in it broken
+        words: of *text*, in their order
         scores: float32 ``(words,)``, importance for *prediction*
         prediction: the classifier's own: number of a class, or a score
     """
 
+    text: str
     words: Sequence[Word]
     scores: np.ndarray
     prediction: float
@@ -34,9 +36,8 @@ class Explanation:
             said: what the classifier says of it: ``(classes,)``, probabilities, or one score
         """
         said = np.atleast_1d(said)
-        return cls(
-            words_of(text), np.asarray(scores, dtype=np.float32), float(said[0] if len(said) == 1 else said.argmax())
-        )
+        prediction = float(said[0] if len(said) == 1 else said.argmax())
+        return cls(text, words_of(text), np.asarray(scores, dtype=np.float32), prediction)
 
     @property
     def important_word(self) -> str | None:

@@ -24,17 +24,17 @@ class Counts:
 def test_the_right_order_is_more_faithful_than_the_wrong_one():
     text = "a b c"
     # Shares of three words, rounded up: one word four times, then two.
-    right = faithfulness(Counts(), [text], [Explanation.of(text, [3, 2, 1], 1)])
+    right = faithfulness(Counts(), [Explanation.of(text, [3, 2, 1], 1)])
     assert right.comprehensiveness == pytest.approx((4 * 0.3 + 0.5) / 5)
     assert right.sufficiency == pytest.approx((4 * 0.3 + 0.1) / 5)
-    wrong = faithfulness(Counts(), [text], [Explanation.of(text, [1, 2, 3], 1)])
+    wrong = faithfulness(Counts(), [Explanation.of(text, [1, 2, 3], 1)])
     assert wrong.comprehensiveness == pytest.approx((4 * 0.1 + 0.3) / 5)
     assert wrong.sufficiency == pytest.approx((4 * 0.5 + 0.3) / 5)
 
 
 def test_shares_are_rounded_up_to_whole_words():
     text = "a b c d e f"  # 1, 5, 10, 20 and 50% of six words: once, twice and three times; d, e and f count nothing
-    found = faithfulness(Counts(), [text], [Explanation.of(text, [6, 5, 4, 3, 2, 1], 1)])
+    found = faithfulness(Counts(), [Explanation.of(text, [6, 5, 4, 3, 2, 1], 1)])
     assert found.comprehensiveness == pytest.approx((3 * 0.3 + 0.5 + 0.6) / 5)
     assert found.sufficiency == pytest.approx((3 * 0.3 + 0.1 + 0.0) / 5)
 
@@ -49,14 +49,14 @@ def test_of_a_regression_it_is_the_score_that_counts():
             return 10 * super().scores(texts)[:, 1:]
 
     text = "a b c"
-    found = faithfulness(Score(), [text], [Explanation.of(text, [3, 2, 1], 6.0)])
+    found = faithfulness(Score(), [Explanation.of(text, [3, 2, 1], 6.0)])
     assert found.comprehensiveness == pytest.approx(4 * 3 / 5 + 5 / 5)
     assert found.sufficiency == pytest.approx(4 * 3 / 5 + 1 / 5)
 
 
 def test_it_is_the_predicted_class_that_counts():
-    found = faithfulness(Counts(), ["a", "..."], [Explanation.of("a", [1], 0), Explanation.of("...", [], 0)])
+    found = faithfulness(Counts(), [Explanation.of("a", [1], 0), Explanation.of("...", [], 0)])
     assert found.comprehensiveness == pytest.approx(-0.3)
     assert found.sufficiency == pytest.approx(0)
     with pytest.raises(ValueError, match="no text has words"):
-        faithfulness(Counts(), ["..."], [Explanation.of("...", [], 0)])
+        faithfulness(Counts(), [Explanation.of("...", [], 0)])
