@@ -16,7 +16,7 @@ from dataclasses import fields
 from typing import Any
 
 from iel_fairseq.corpora import CORPORA, corpus_splits
-from iel_fairseq.corpora.split import Split
+from iel_fairseq.corpora.parallel_text import Split
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import alone_in
 from iel_fairseq.preparation.pair_work import Options

@@ -7,8 +7,8 @@ from types import ModuleType
 
 from iel_fairseq.corpora import homeassistant, iwslt17, multi30k, tatoeba, wmt14
 from iel_fairseq.corpora.addresses import ADDRESSES
+from iel_fairseq.corpora.parallel_text import Split
 from iel_fairseq.corpora.raw_files import RawFiles
-from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
 
 CORPORA: dict[str, ModuleType] = {

@@ -9,12 +9,11 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+from iel_fairseq.corpora.parallel_text import Pair, Split
 from iel_fairseq.corpora.raw_files import NO_ARCHIVE, RawFiles
-from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import UNREADABLE
 from iel_fairseq.json_data import parse_json
-from iel_fairseq.preparation.parallel_text import Pair
 
 PAIRS = [("de", "en"), ("fr", "en")]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import permutations
 
+from iel_fairseq.corpora.parallel_text import Split
 from iel_fairseq.corpora.raw_files import RawFiles
-from iel_fairseq.corpora.split import Split
 
 PAIRS = list(permutations(("de", "en", "fr"), 2))
 

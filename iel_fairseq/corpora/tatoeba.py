@@ -6,10 +6,9 @@ import functools
 import hashlib
 from collections.abc import Iterator
 
+from iel_fairseq.corpora.parallel_text import Pair, Split
 from iel_fairseq.corpora.raw_files import RawFiles
-from iel_fairseq.corpora.split import Split
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.parallel_text import Pair
 from iel_fairseq.text_files import numbered_lines
 
 PAIRS = [("fr", "en")]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from iel_fairseq.corpora.parallel_text import Split
 from iel_fairseq.corpora.raw_files import RawFiles
-from iel_fairseq.corpora.split import Split
 from iel_fairseq.corpora.tagged_text import segments
 
 PAIRS = [("de", "en"), ("en", "de")]

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from iel_fairseq.corpora.parallel_text import Pair
 from iel_fairseq.preparation.moses_text import MosesText, count_cases
-from iel_fairseq.preparation.parallel_text import Pair
 
 
 @dataclass(frozen=True)

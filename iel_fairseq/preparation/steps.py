@@ -28,7 +28,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from iel_fairseq.corpora.split import Split
+from iel_fairseq.corpora.parallel_text import Pair, Split, aligned
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import alone_in, file_sha256, whole_file, writing
 from iel_fairseq.json_data import write_json
@@ -36,7 +36,6 @@ from iel_fairseq.preparation.bpe import apply_codes, learn_codes, write_vocabula
 from iel_fairseq.preparation.journal import Journal
 from iel_fairseq.preparation.moses_text import write_truecaser
 from iel_fairseq.preparation.pair_work import Options, Tokenize, Transform, Worked, truecase
-from iel_fairseq.preparation.parallel_text import Pair, aligned
 from iel_fairseq.preparation.prepared_folder import FORMAT, PreparedFolder
 from iel_fairseq.processes import in_order, in_pieces
 

@@ -1,9 +1,10 @@
-"""Parallel text: two files whose lines are translations of each other, read one pair at a time."""
+"""Parallel text: files whose lines are translations of each other, read one pair at a time, and splits made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import zip_longest
+from dataclasses import dataclass
+from itertools import chain, zip_longest
 from typing import TypeAlias
 
 from iel_fairseq.errors import IELError
@@ -32,3 +33,32 @@ def aligned(source: str, target: str, read: Callable[[str], Numbered] = numbered
                 f"the files must be aligned line by line"
             )
         yield left[1], right[1]
+
+
+@dataclass(frozen=True)
+class Split:
+    """Where the pairs of one split come from.
+
+    Attributes:
+        name: the set's own name, e.g. ``test_2016_flickr``; ``train`` and ``valid`` are those two
+        inputs: paths of all files that are read
+        pairs: reads them, from the beginning each time
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    pairs: Callable[[], Iterator[Pair]]
+
+    @classmethod
+    def of_files(
+        cls, name: str, files: list[tuple[str, str]], read: Callable[[str], Numbered] = numbered_lines
+    ) -> Split:
+        """A split that is written in pairs of aligned files, one pair after the other.
+
+        Args:
+            name: of the set
+            files: paths, source and target
+            read: gives the sentences of a file
+        """
+        inputs = tuple(chain.from_iterable(files))
+        return cls(name, inputs, lambda: chain.from_iterable(aligned(*pair, read) for pair in files))

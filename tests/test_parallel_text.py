@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from iel_fairseq.corpora.parallel_text import aligned
 from iel_fairseq.errors import IELError
-from iel_fairseq.preparation.parallel_text import aligned
 
 
 def test_files_must_have_as_many_lines(tmp_path):
