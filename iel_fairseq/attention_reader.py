@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from fairseq import checkpoint_utils
 
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.data_folder import data_folder_of
+from iel_fairseq.data_folder import existing_folder
 from iel_fairseq.device import chosen_device
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.extraction import DatasetExtraction
@@ -62,18 +63,13 @@ class AttentionReader:
         path, data = os.fspath(path), None if data is None else os.fspath(data)
         state = checkpoint_utils.load_checkpoint_to_cpu(path)
         with in_one_line(path, "no translation model, or a damaged one"):
-            trained = Enhancement.from_task_state(state["task_state"])
-            languages = trained.languages(state["cfg"].task.source_lang, state["cfg"].task.target_lang)
-            folder = data_folder_of(state, data, trained.data)
-        task = AttnEnhancedTranslationTask.of_data_folder(folder, *languages)
+            trained = Enhancement.of_training(state)
+            folder = existing_folder(data or trained.data or "DATA-BIN")
+        task = AttnEnhancedTranslationTask.of_data_folder(folder, trained.source_lang, trained.target_lang)
         remembered = RememberedExtractor(trained.extractor, trained.extractor_sha256, "--path")
-        reads_for_it = path
-        if trained.extractor is not None and not trained.reads_itself:
-            reads_for_it = trained.extractor
-            remembered.check_there(reads_for_it)
-        extractor = load_extractor(reads_for_it, task, trained.attn_layer, trained.attn_heads)
-        if reads_for_it != path:
-            remembered.check_same(reads_for_it, extractor.sha256)
+        load = partial(load_extractor, task=task, layer=trained.attn_layer, heads=trained.attn_heads)
+        itself = trained.extractor is None or trained.reads_itself
+        extractor = load(path) if itself else remembered.load(str(trained.extractor), load)
         return cls(extractor, task, text_of(folder), trained.attn_layer, trained.attn_heads, cpu)
 
     def read(self, sentences: Iterable[str]) -> list[Reading]:

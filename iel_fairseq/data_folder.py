@@ -6,7 +6,6 @@ import glob
 import os
 import re
 from collections.abc import Sequence
-from typing import Any
 
 from fairseq import utils
 from fairseq.data import data_utils
@@ -19,19 +18,12 @@ def first_folder(data: str | None) -> str:
     return utils.split_paths(data or "")[0]
 
 
-def data_folder_of(state: dict[str, Any], data: str | None, remembered: str | None) -> str:
-    """The data folder that the checkpoint *state* was trained on; or *data*, which was asked for.
-
-    Args:
-        state: of the checkpoint
-        data: folder that is asked for; None: none is
-        remembered: absolute path that the checkpoint remembers: its options may have one from another folder
+def existing_folder(folder: str) -> str:
+    """*folder*, which a checkpoint was trained on, or which is asked for in its place.
 
     Raises:
         IELError: it is not there
     """
-    known = remembered if remembered is not None and os.path.isdir(remembered) else None
-    folder = data or known or first_folder(state["cfg"].task.get("data")) or "DATA-BIN"
     if not os.path.isdir(folder):
         raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
     return folder

@@ -99,10 +99,6 @@ class Enhancement:
             round=round,
         )
 
-    def languages(self, source_lang: str | None, target_lang: str | None) -> tuple[str | None, str | None]:
-        """Those of the training, whose options say these; None where fairseq found them in its data folder."""
-        return source_lang or self.source_lang, target_lang or self.target_lang
-
     @property
     def noise(self) -> Noise:
         """What replaced some of the attention words."""
@@ -122,6 +118,25 @@ class Enhancement:
             ValueError: it is damaged
         """
         return checked(task_state.get(KEY) or {}, cls)
+
+    @classmethod
+    def of_training(cls, state: dict[str, Any]) -> Enhancement:
+        """What a checkpoint remembers, with the data of its training as its options say where that tells more.
+
+        Args:
+            state: of the checkpoint, as fairseq loads it
+
+        Raises:
+            ValueError: it is damaged
+        """
+        remembered, options = cls.from_task_state(state["task_state"]), state["cfg"].task
+        moved = remembered.data is None or not os.path.isdir(remembered.data)
+        return replace(
+            remembered,
+            data=(first_folder(options.get("data")) if moved else None) or remembered.data,
+            source_lang=options.get("source_lang") or remembered.source_lang,
+            target_lang=options.get("target_lang") or remembered.target_lang,
+        )
 
     @classmethod
     def from_checkpoint(cls, path: str) -> Enhancement:

@@ -14,7 +14,6 @@ from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoderBase
 from fairseq.tasks import FairseqTask
-from omegaconf import DictConfig
 
 from iel_fairseq.attention_words import check_extractor
 from iel_fairseq.checkpoint_safety import in_one_line
@@ -64,7 +63,7 @@ def load_extractor(
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     cfg = state["cfg"]
     with in_one_line(path, "no extractor can be made of its settings and weights"):
-        enhancement = _with_data(Enhancement.from_task_state(state["task_state"]), cfg, task)
+        enhancement = _with_data(Enhancement.of_training(state), task)
         _check_languages(path, task, enhancement)
         _check_dictionaries(path, task, state["model"], enhancement)
         with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
@@ -87,20 +86,20 @@ def _check_languages(path: str, task: FairseqTask, enhancement: Enhancement) -> 
         )
 
 
-def _with_data(enhancement: Enhancement, cfg: DictConfig, task: FairseqTask) -> Enhancement:
-    """With data folder and languages of a training: as it remembers or its options say.
+def _with_data(enhancement: Enhancement, task: FairseqTask) -> Enhancement:
+    """With the languages of its data folder, where fairseq found them there.
 
-    The languages may be those of the folder, where fairseq found them. None where they are not known: a relative path
-    may lead to another folder now, and a folder may hold several pairs.
+    Folder and languages are None where they are not known: a relative path may lead to another folder now, and a folder
+    may hold several pairs.
     """
-    languages = enhancement.languages(cfg.task.get("source_lang"), cfg.task.get("target_lang"))
-    folder = enhancement.data or first_folder(cfg.task.get("data"))
+    languages, folder = (enhancement.source_lang, enhancement.target_lang), enhancement.data
     ours = os.path.realpath(first_folder(task.cfg.data))
-    known = bool(folder) and os.path.isdir(folder) and (os.path.isabs(folder) or os.path.realpath(folder) == ours)
-    if None in languages and known:
+    if folder is None or not os.path.isdir(folder) or not (os.path.isabs(folder) or os.path.realpath(folder) == ours):
+        folder = None
+    if None in languages and folder is not None:
         pairs = language_pairs(folder)
         languages = pairs.pop() if len(pairs) == 1 else (None, None)
-    return replace(enhancement, data=folder if known else None, source_lang=languages[0], target_lang=languages[1])
+    return replace(enhancement, data=folder, source_lang=languages[0], target_lang=languages[1])
 
 
 def _check_dictionaries(path: str, task: FairseqTask, weights: dict[str, Any], enhancement: Enhancement) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import file_sha256
 
 logger = logging.getLogger(__name__)
+
+Extractor = TypeVar("Extractor")
 
 
 @dataclass(frozen=True)
@@ -28,35 +31,29 @@ class RememberedExtractor:
     sha256: str | None
     option: str
 
-    def check_there(self, path: str) -> None:
-        """Before the extractor at *path* is loaded.
+    def load(self, path: str, load: Callable[[str], Extractor], *, asked_for: bool = False) -> Extractor:
+        """Load the extractor at *path*.
+
+        Args:
+            path: of the extractor
+            load: loads one, whose ``sha256`` is that of its file
+            asked_for: the option names it: it may be another than the one that is remembered
 
         Raises:
-            IELError: it is the one that is remembered, and missing
+            IELError: the one that is remembered is missing, or another one now; or as *load*
         """
         if path == self.path and not os.path.isfile(path):
             raise IELError(
                 f"{path}: the extractor that the checkpoint remembers is missing; "
                 f"say with {self.option} where it is now (SHA-256 {self.sha256})"
             )
-
-    def check_same(self, path: str, sha256: str, asked_for: bool = False) -> None:
-        """When the extractor at *path*, whose file has *sha256*, is loaded. One that the option names may be another.
-
-        Args:
-            path: of the extractor
-            sha256: of its file
-            asked_for: the option names it
-
-        Raises:
-            IELError: the file that is remembered is another one now
-        """
-        if self.sha256 in (None, sha256):
-            return
-        other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {self.sha256})"
-        if not asked_for:
-            raise IELError(f"{other}; restore that file, or name another one with {self.option}")
-        logger.warning(f"{other}; used because {self.option} asks for it")
+        extractor = load(path)
+        if self.sha256 not in (None, extractor.sha256):  # type: ignore[attr-defined]
+            other = f"{path}: not the extractor that the checkpoint remembers (SHA-256 {self.sha256})"
+            if not asked_for:
+                raise IELError(f"{other}; restore that file, or name another one with {self.option}")
+            logger.warning(f"{other}; used because {self.option} asks for it")
+        return extractor
 
 
 def look_beside(path: str, memory: Any) -> None:

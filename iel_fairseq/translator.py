@@ -21,7 +21,7 @@ from torch import Tensor
 
 from iel_fairseq.attention_words import read_attention_words
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.data_folder import data_folder_of
+from iel_fairseq.data_folder import existing_folder
 from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
@@ -116,12 +116,12 @@ class AttnEnhancedTranslator:
         asked = {"attn_model": None if attn_model is None else os.fspath(attn_model), "attn_noise": None, "cpu": cpu}
         state = checkpoint_utils.load_checkpoint_to_cpu(path, asked)
         with in_one_line(path, "damaged"):
-            remembered = Enhancement.from_task_state(state["task_state"])
+            remembered = Enhancement.of_training(state)
             if remembered.extractor is None and not remembered.reads_itself:
                 raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
             options = state["cfg"].task
-            options.data = folder = data_folder_of(state, data, remembered.data)
-            options.source_lang, options.target_lang = remembered.languages(options.source_lang, options.target_lang)
+            options.data = folder = existing_folder(data or remembered.data or "DATA-BIN")
+            options.source_lang, options.target_lang = remembered.source_lang, remembered.target_lang
             task = tasks.setup_task(options)  # whose --attn-model is asked for now
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
         device, dtype = chosen_device(cpu), chosen_dtype(fp16, bf16)

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from functools import partial
 from typing import Any
 
 import torch
@@ -155,13 +156,10 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         if path is None or (self._extractor is not None and self._extractor.path == os.path.abspath(path)):
             return self._extractor
         remembered = RememberedExtractor(self.enhancement.extractor, self.enhancement.extractor_sha256, "--attn-model")
-        if self._decoding:
-            remembered.check_there(path)
-        extractor = load_extractor(path, self, **self.attention_choice())
-        if self._decoding:
-            remembered.check_same(path, extractor.sha256, asked_for=self._asked is not None)
-        self._extractor = extractor
-        return extractor
+        load = partial(load_extractor, task=self, **self.attention_choice())
+        asked_for = self._asked is not None
+        self._extractor = remembered.load(path, load, asked_for=asked_for) if self._decoding else load(path)
+        return self._extractor
 
     def reader(self, second: BaseFairseqModel) -> BaseFairseqModel | None:
         """The model of the first pass, on the device and in the precision of the *second*; None: no extractor."""

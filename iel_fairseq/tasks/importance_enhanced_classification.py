@@ -3,6 +3,7 @@
 import logging
 import os
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from fairseq import checkpoint_utils
@@ -164,12 +165,12 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         known = self.enhancement
         assert known is not None
         remembered = RememberedExtractor(known.extractor, known.extractor_sha256, "--importance-model")
-        if self._reading:
-            remembered.check_there(path)
-        extractor = load_classifier(path, chosen_device(self.cfg.cpu), self.cfg.importance_max_tokens)
+        load = partial(
+            load_classifier, device=chosen_device(self.cfg.cpu), max_tokens=self.cfg.importance_max_tokens
+        )
+        asked_for = self.cfg.importance_model is not None
+        extractor = remembered.load(path, load, asked_for=asked_for) if self._reading else load(path)
         self._check_glue_task(path, extractor.glue.name)
-        if self._reading:
-            remembered.check_same(path, extractor.sha256, asked_for=self.cfg.importance_model is not None)
         extractor.check_plain("give its extractor, which reads them as they are, with --importance-model")
         self._extractor = extractor
         return extractor
