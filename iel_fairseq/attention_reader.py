@@ -18,7 +18,7 @@ from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
 from iel_fairseq.readings import Reading, readings_of_batch
 from iel_fairseq.remembered_extractor import RememberedExtractor
-from iel_fairseq.source_tokens import listed, source_tokens, symbols_of
+from iel_fairseq.source_tokens import listed, source_tokens
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
 
@@ -102,9 +102,8 @@ class AttentionReader:
             all_weights=True,
         )
         for indices, words in extraction.batches(range(len(tokens))):
-            sources = [symbols_of(tokens[index], dictionary) for index in indices]
-            for index, reading in zip(
-                indices, readings_of_batch(words, sources, self.task.target_dictionary), strict=True
-            ):
+            rows = [tokens[index] for index in indices]
+            readings = readings_of_batch(words, rows, dictionary, self.task.target_dictionary)
+            for index, reading in zip(indices, readings, strict=True):
                 found[numbers[index]] = reading
         return found

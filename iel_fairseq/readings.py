@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from fairseq.data import Dictionary
+from torch import Tensor
 
 from iel_fairseq.attention_words import AttentionWords
 from iel_fairseq.errors import IELError
@@ -77,8 +78,8 @@ class Reading:
         values: dict[str, Any] = {
             "source": self.source,
             "hypothesis": self.hypothesis,
-            "attention_words": [word for words in self.attention_words for word in words],
-            "positions": [position for places in self.positions for position in places],
+            "attention_words": [word for word, _ in self.appended],
+            "positions": [position for _, position in self.appended],
         }
         if self.scores is not None:
             values["scores"] = [round(score, 6) for score in self.scores]
@@ -92,16 +93,15 @@ class Reading:
         return [[self.source[position - 1] for position in places] for places in self.positions]
 
     @property
-    def enhanced(self) -> tuple[list[str], list[int]]:
-        """x' without ``</s>`` and its positions p' (paper, Algorithm 3 and figure 2)."""
-        at = [*range(1, len(self.source) + 1), *(position for places in self.positions for position in places)]
-        return [self.source[position - 1] for position in at], at
+    def appended(self) -> list[tuple[str, int]]:
+        """The attention words in the order of x', each with the 1-based position in x that it was read from."""
+        return [(self.source[position - 1], position) for places in self.positions for position in places]
 
     @property
     def marked(self) -> list[tuple[str, int, bool]]:
-        """x' word by word: the word, its position p', and whether it is an attention word."""
-        plain = len(self.source)
-        return [(*pair, place >= plain) for place, pair in enumerate(zip(*self.enhanced, strict=True))]
+        """x' without ``</s>`` (paper, Algorithm 3): each word, its position p', and whether it is an attention word."""
+        plain = [(word, position, False) for position, word in enumerate(self.source, start=1)]
+        return [*plain, *((*pair, True) for pair in self.appended)]
 
     @property
     def pharaoh(self) -> str:
@@ -135,27 +135,34 @@ class Reading:
 
 
 def readings_of_batch(
-    words: AttentionWords, sources: Sequence[Sequence[str]], dictionary: Dictionary
+    words: AttentionWords, src_tokens: Iterable[Tensor], source: Dictionary, target: Dictionary
 ) -> Iterator[Reading]:
     """What an extractor found for a batch, sentence by sentence.
 
     Args:
         words: found for B sentences
-        sources: x of each, without ``</s>``
-        dictionary: of the target language
+        src_tokens: x of each with ``</s>``, int64 ``(columns,)``, padded on either side
+        source: dictionary of the source language
+        target: of the target language
     """
     rows = zip(
         words.lengths.tolist(), words.hypotheses.tolist(), words.positions.tolist(), words.scores.tolist(), strict=True
     )
     attention = None if words.attention is None else words.attention.cpu().numpy()
-    for row, (source, (count, hypothesis, positions, scores)) in enumerate(zip(sources, rows, strict=True)):
+    for row, (tokens, (count, hypothesis, positions, scores)) in enumerate(zip(src_tokens, rows, strict=True)):
+        symbols = symbols_of(tokens, source)
         yield Reading(
-            source,
-            [dictionary[token] for token in hypothesis[:count]],
+            symbols,
+            [target[token] for token in hypothesis[:count]],
             [[position] for position in positions[:count]],
-            None if attention is None else attention[row, :count, : len(source) + 1],
+            None if attention is None else attention[row, :count, : len(symbols) + 1],
             scores[:count],
         )
+
+
+def symbols_of(tokens: Tensor, dictionary: Dictionary) -> list[str]:
+    """The symbols of ``(S)`` tokens without padding and the ``</s>`` at their end."""
+    return [dictionary[token] for token in tokens[tokens.ne(dictionary.pad())].tolist()[:-1]]
 
 
 def _words(pieces: Sequence[str], sentencepiece: bool) -> list[list[int]]:

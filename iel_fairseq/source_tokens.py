@@ -64,8 +64,3 @@ def source_tokens(
         tokens[:-1][torch.isin(tokens[:-1], own)] = dictionary.unk()
         found.append(tokens)
     return found
-
-
-def symbols_of(tokens: Tensor, dictionary: Dictionary) -> list[str]:
-    """The symbols of ``(S)`` tokens without padding and ``</s>``."""
-    return [dictionary[token] for token in tokens.tolist() if token not in (dictionary.pad(), dictionary.eos())]

@@ -26,8 +26,8 @@ from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.raw_text import RawText, TokensForText, text_of
-from iel_fairseq.readings import Reading, readings_of_batch
-from iel_fairseq.source_tokens import listed, source_tokens, symbols_of
+from iel_fairseq.readings import Reading, readings_of_batch, symbols_of
+from iel_fairseq.source_tokens import listed, source_tokens
 from iel_fairseq.two_passes import FirstPass
 
 MAX_TOKENS = 4000
@@ -55,12 +55,12 @@ class AttnEnhancedTranslation:
     @property
     def attention_words(self) -> list[str]:
         """The words that were appended to the source; pieces of words where BPE made them."""
-        return [word for word, _, is_attention_word in self.reading.marked if is_attention_word]
+        return [word for word, _ in self.reading.appended]
 
     @property
     def positions(self) -> list[int]:
         """For each of them the 1-based position in x that it was read from."""
-        return [position for _, position, is_attention_word in self.reading.marked if is_attention_word]
+        return [position for _, position in self.reading.appended]
 
 
 class AttnEnhancedTranslator:
@@ -241,8 +241,7 @@ class AttnEnhancedTranslator:
                 self._task.reader(self._model), src_tokens, words.hypotheses, **self._task.attention_choice()
             )
             words = replace(words, attention=read.attention)
-        sources = [symbols_of(tokens, self._task.source_dictionary) for tokens in src_tokens]
-        readings = readings_of_batch(words, sources, self._task.target_dictionary)
+        readings = readings_of_batch(words, src_tokens, self._task.source_dictionary, self._task.target_dictionary)
         return [
             # Noise may have moved the words, and scores are not of them; those that are cut x' does not have.
             replace(reading, scores=None, positions=[*reading.positions[: len(reading.positions) - cut], *[[]] * cut])

@@ -24,9 +24,9 @@ LINE = {
 
 def test_enhanced_source_and_positions():
     """Lines 6 and 7, for the eye."""
-    words, positions = Reading.of(json.dumps(LINE)).enhanced
-    assert words == ["ter@@", "rier", "court", "rier", "rier", "court", "ter@@"]
-    assert positions == [1, 2, 3, 2, 2, 3, 1]
+    words, positions, _ = zip(*Reading.of(json.dumps(LINE)).marked, strict=True)
+    assert [*words] == ["ter@@", "rier", "court", "rier", "rier", "court", "ter@@"]
+    assert [*positions] == [1, 2, 3, 2, 2, 3, 1]
     assert Reading.of(json.dumps(LINE)).marked[2:5] == [("court", 3, False), ("rier", 2, True), ("rier", 2, True)]
 
 
@@ -42,7 +42,7 @@ def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_ave
     assert joined.hypothesis == ["a", "dog", "runs"]
     assert joined.positions == [[1], [1], [2, 1]]
     assert joined.attention == pytest.approx(np.array([[0.7, 0.2, 0.1], [0.9, 0.1, 0.0], [0.45, 0.4, 0.15]]))
-    assert joined.enhanced == (["terrier", "court", "terrier", "terrier", "court", "terrier"], [1, 2, 1, 1, 2, 1])
+    assert joined.appended == [("terrier", 1), ("terrier", 1), ("court", 2), ("terrier", 1)]
 
 
 def test_pharaoh_format_in_pieces_and_in_whole_words():
@@ -74,7 +74,7 @@ def test_positions_alone_and_empty_sentences():
     assert plain.joined().positions == [[1], [1], [2, 1]]
     empty = Reading.of(json.dumps({"source": [], "hypothesis": [], "positions": [], "attention": []}))
     assert empty.attention.shape == (0, 1)
-    assert empty.joined().enhanced == ([], [])
+    assert empty.joined().marked == []
     silent = Reading.of(json.dumps({"source": ["ter@@", "rier"], "hypothesis": [], "positions": [], "attention": []}))
     assert silent.attention.shape == (0, 3)
     assert silent.joined().attention.shape == (0, 2)

@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from fairseq import utils
 
 from iel_fairseq.cli.files import check_outputs, output_file
-from iel_fairseq.dataset import CompleteLanguagePairDataset
 from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor, load_extractor
-from iel_fairseq.readings import Reading, readings_of_batch
+from iel_fairseq.readings import Reading, readings_of_batch, symbols_of
 from iel_fairseq.store import shards_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
@@ -154,14 +153,16 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
     hypotheses_matter = kind == "jsonl" or remove_bpe or extraction.beam > 1 or extraction.force_target
     if not hypotheses_matter:  # all that is needed is stored
         for index, positions in enumerate(extraction.store(stores).fill(extraction.positions)):
-            reading = Reading(_source(dataset, index), (), [[position] for position in positions.tolist()])
+            source = symbols_of(dataset.src[index], dataset.src_dict)
+            reading = Reading(source, (), [[position] for position in positions.tolist()])
             yield _line(kind, index, reading)
         return
     for sentences in shards_of(len(dataset)):
         lines = [""] * len(sentences)
         for indices, words in extraction.batches(sentences):
-            sources = [_source(dataset, index) for index in indices]
-            for index, reading in zip(indices, readings_of_batch(words, sources, dataset.tgt_dict), strict=True):
+            rows = [dataset.src[index] for index in indices]
+            readings = readings_of_batch(words, rows, dataset.src_dict, dataset.tgt_dict)
+            for index, reading in zip(indices, readings, strict=True):
                 lines[index - sentences.start] = _line(kind, index, reading.joined() if remove_bpe else reading)
         yield from lines
 
@@ -170,13 +171,8 @@ def _line(kind: str, index: int, reading: Reading) -> str:
     if kind == "pharaoh":
         return reading.pharaoh
     if kind == "text":
-        return " ".join(reading.enhanced[0])
+        return " ".join(word for word, _, _ in reading.marked)
     return json.dumps({"id": index, **reading.values}, ensure_ascii=False)
-
-
-def _source(dataset: CompleteLanguagePairDataset, index: int) -> list[str]:
-    """x without ``</s>``."""
-    return [dataset.src_dict[token] for token in dataset.src[index].tolist()[:-1]]
 
 
 def _heads(text: str) -> list[int]:
