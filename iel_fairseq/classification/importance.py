@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import logging
+import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,6 +45,11 @@ def _as_row(explanation: Explanation) -> np.ndarray:
 def _from_row(text: str, row: np.ndarray) -> Explanation:
     numbers = np.asarray(row).astype(np.int32).view(np.float32)
     return Explanation(text, words_of(text), numbers[1:], float(numbers[0]))
+
+
+def store_folder(asked: str | None, remembered: str | None, data: str, otherwise: str) -> str:
+    """Where importance is kept: as *asked*, or as *remembered*, or with the *data*, which have no folder on the hub."""
+    return asked or next((each for each in (remembered, data) if each and os.path.isdir(each)), otherwise)
 
 
 def check_samples(samples: int | None) -> None:

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     with ExitStack() as stack:  # better to fail now than when hours of explaining are over
         submission = stack.enter_context(output_file(arguments.output))
         details = None if arguments.scores is None else stack.enter_context(output_file(arguments.scores))
-        words = task.important_words(written, split_of(arguments), stores_of(arguments))
+        words = task.important_words(written, split_of(arguments), stores_of(arguments, task.enhancement.store))
         classifier = Classifier(model, task.glue, chosen_device(arguments.cpu), path=arguments.path)
         scores = classifier.scores(texts, words)
         predictions = classifier.predictions(scores)

@@ -7,6 +7,7 @@ import glob
 import os
 
 from iel_fairseq.classification.glue import FILES, Example, GlueTask, read_glue
+from iel_fairseq.classification.importance import store_folder
 from iel_fairseq.classification.words import SEPARATOR
 from iel_fairseq.cli.files import input_lines, input_name
 from iel_fairseq.errors import IELError
@@ -91,9 +92,9 @@ def texts_name(arguments: argparse.Namespace) -> str:
     return input_name(data) if are_own(data) else f"{data}, {arguments.gen_subset}"
 
 
-def stores_of(arguments: argparse.Namespace) -> str | None:
-    """The folder in which the importance of words is kept; None: it is not."""
-    if arguments.importance_store is not None or are_own(arguments.data):
+def stores_of(arguments: argparse.Namespace, remembered: str | None = None) -> str | None:
+    """The folder in which the importance of words is kept, *remembered* by the checkpoint or not; None: it is not."""
+    if are_own(arguments.data):
         return arguments.importance_store
-    # Data that are known by a name on the hub have no folder.
-    return arguments.data if os.path.isdir(arguments.data) else os.path.dirname(os.path.abspath(arguments.path))
+    beside = os.path.dirname(os.path.abspath(arguments.path))
+    return store_folder(arguments.importance_store, remembered, arguments.data, otherwise=beside)

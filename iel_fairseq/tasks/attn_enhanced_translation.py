@@ -2,7 +2,6 @@
 
 import logging
 import os
-from functools import partial
 from typing import Any
 
 import torch
@@ -156,7 +155,10 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         if path is None or (self._extractor is not None and self._extractor.path == os.path.abspath(path)):
             return self._extractor
         remembered = RememberedExtractor(self.enhancement.extractor, self.enhancement.extractor_sha256, "--attn-model")
-        load = partial(load_extractor, task=self, **self.attention_choice())
+
+        def load(path: str) -> Extractor:
+            return load_extractor(path, self, **self.attention_choice())
+
         asked_for = self._asked is not None
         self._extractor = remembered.load(path, load, asked_for=asked_for) if self._decoding else load(path)
         return self._extractor

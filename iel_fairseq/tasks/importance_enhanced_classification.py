@@ -15,7 +15,7 @@ from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.config import ImportanceEnhancedClassificationConfig
 from iel_fairseq.classification.dataset import ClassificationDataset
 from iel_fairseq.classification.glue import GLUE_TASKS, read_glue
-from iel_fairseq.classification.importance import ImportanceExtraction, check_samples
+from iel_fairseq.classification.importance import ImportanceExtraction, check_samples, store_folder
 from iel_fairseq.classification.pretrained import Pretrained
 from iel_fairseq.criterions.glue import log_glue_metrics
 from iel_fairseq.device import chosen_device
@@ -165,9 +165,7 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
         known = self.enhancement
         assert known is not None
         remembered = RememberedExtractor(known.extractor, known.extractor_sha256, "--importance-model")
-        load = partial(
-            load_classifier, device=chosen_device(self.cfg.cpu), max_tokens=self.cfg.importance_max_tokens
-        )
+        load = partial(load_classifier, device=chosen_device(self.cfg.cpu), max_tokens=self.cfg.importance_max_tokens)
         asked_for = self.cfg.importance_model is not None
         extractor = remembered.load(path, load, asked_for=asked_for) if self._reading else load(path)
         self._check_glue_task(path, extractor.glue.name)
@@ -225,24 +223,17 @@ class ImportanceEnhancedClassificationTask(FairseqTask):
             IELError: missing or malformed file, or any problem of the extractor
         """
         assert self._model is not None
+        assert self.enhancement is not None
         if not self._reading:
             self._start_training()
         examples = read_glue(str(self.cfg.data), self.glue, split)
         texts = [example.text for example in examples]
-        appended = self.important_words(texts, split, self._stores())
+        kept = self.enhancement.store if self._reading else None
+        stores = store_folder(self.cfg.importance_store, kept, str(self.cfg.data), otherwise=self.cfg.save_dir)
+        appended = self.important_words(texts, split, stores)
         dataset = ClassificationDataset(examples, self._model, appended, shuffle=split == self.cfg.train_subset)
         logger.info(f"{split}: {len(examples):,} texts, {dataset.cut:,} of them cut to {self._model.limit} tokens")
         self.datasets[split] = dataset
-
-    def _stores(self) -> str:
-        """The folder in which the importance of words is kept: as asked for, or as in training, if that is there."""
-        if self.cfg.importance_store is not None:
-            return self.cfg.importance_store
-        remembered = self.enhancement.store if self.enhancement is not None else None
-        if self._reading and remembered is not None and os.path.isdir(remembered):
-            return remembered
-        data = str(self.cfg.data)
-        return data if os.path.isdir(data) else self.cfg.save_dir  # there is no folder of what has a name on the hub
 
     def important_words(self, texts: list[str], split: str, stores: str | None) -> list[str | None] | None:
         """For each of *texts* its important word; None where the text stays plain. A text without words has none.
