@@ -1,4 +1,4 @@
-"""The one exception that tells a user what is wrong with the input, and how to mend it."""
+"""The one exception that tells a user what is wrong with the input, and how to fix it; errors of other ranks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _OF_ANOTHER_RANK = re.compile(r"torch\.distributed\.Dist\w*Error: |RuntimeError:
 
 
 class IELError(Exception):
-    """Bad input: one line that names the file, the value and the mend.
+    """Bad input: one line that names the file, the value and the fix.
 
     Uncaught in one of fairseq's commands it is printed as that line alone, without a traceback, and the exit
     status is 1 (see :mod:`iel_fairseq.compat`).

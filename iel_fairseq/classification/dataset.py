@@ -38,7 +38,6 @@ class ClassificationDataset(CompleteBatches, FairseqDataset):
             shuffle: put texts of the same length in random order; fairseq puts the batches in another one in each epoch
         """
         self.examples = examples
-        self.appended = appended
         texts = without_special_tokens(model.tokenizer, [example.text for example in examples])
         self.encoded, self.cut = encode(model.tokenizer, texts, model.limit, appended)
         self.sizes = np.array([len(row.input_ids) for row in self.encoded], dtype=np.int64)

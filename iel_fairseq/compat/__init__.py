@@ -6,11 +6,11 @@ the patience of a training that was started again, its further updates when it w
 
 from __future__ import annotations
 
-from iel_fairseq.compat import checkpoints, decoding, gpu, process, ranks, training
+from iel_fairseq.compat import checkpoints, decoding, errors, libraries, ranks, training
 
 
 def apply() -> None:
-    process.hide_broken_torchaudio()
+    libraries.hide_broken_torchaudio()
     checkpoints.let_safe_loader_read_fairseq()
     checkpoints.explain_unreadable_checkpoints()
     checkpoints.let_options_of_a_training_ask_for_no_extractor()
@@ -21,7 +21,7 @@ def apply() -> None:
     ranks.let_ranks_share_a_checkpoint()
     ranks.let_ranks_connect_when_they_begin()
     ranks.let_ranks_without_gpu_gather()
-    gpu.attend_without_cudnn()
+    libraries.attend_without_cudnn()
     training.tell_tasks_that_a_round_begins()
     training.let_a_restart_make_the_same_batches()
     training.let_curricula_end()
@@ -32,4 +32,4 @@ def apply() -> None:
     decoding.warn_of_one_pass()
     training.let_bf16_do_without_a_tpu()
     training.look_for_more_validation_sets_in_folders_only()
-    process.print_our_errors_as_one_line()
+    errors.print_our_errors_as_one_line()

@@ -71,7 +71,7 @@ def explain_unreadable_checkpoints() -> None:
             raise IELError(f"{path}: not a fairseq checkpoint ({error})") from error
         if broken := first_that_is_not_finite(state["model"]):
             raise IELError(
-                f"{path}: {broken} holds numbers that are not finite (NaN or infinity): its training went astray; "
+                f"{path}: {broken} holds numbers that are not finite (NaN or infinity): its training diverged; "
                 f"take an earlier checkpoint"
             )
         # Of old fairseq's files, which have none, fairseq tells no task: they would go unchecked into an ensemble.

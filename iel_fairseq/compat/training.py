@@ -1,4 +1,4 @@
-"""The loop of a training."""
+"""A training: its loop, its options, and the sets that it reads."""
 
 from __future__ import annotations
 

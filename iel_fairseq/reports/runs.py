@@ -20,6 +20,7 @@ from pathlib import Path
 from fairseq import checkpoint_utils
 
 from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.data_folder import language_pairs
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import checked
 from iel_fairseq.preparation.prepared_folder import FILE, PreparedFolder
@@ -185,10 +186,9 @@ class Run:
             prepared = PreparedFolder.read(str(data))
             return cls(Path(folder), prepared.source_lang, prepared.target_lang, prepared.sets)
         # Prepared by other means: everything but the sets' own names is told by the names of the files.
-        for path in data.glob("valid.*-*.*.idx"):
-            if not (languages := re.fullmatch(r"valid\.(.+)-(.+)\.\2\.idx", path.name)):  # a language may have a hyphen
+        for source, target in language_pairs(str(data)) if data.is_dir() else ():
+            if not (data / f"valid.{source}-{target}.{target}.idx").exists():
                 continue
-            source, target = languages.groups()
             names = sorted(path.name.split(".")[0] for path in data.glob(f"test*.{source}-{target}.{target}.idx"))
             return cls(Path(folder), source, target, {name: name for name in ["valid", *names]})
         raise IELError(f"{folder}: no run of a recipe, it holds no data-bin with a validation set")

@@ -1,8 +1,7 @@
-"""What is imported, and what an uncaught error prints."""
+"""What an uncaught error prints."""
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
 from types import TracebackType
@@ -16,23 +15,6 @@ OURS = re.compile(rf"{IELError.__module__}\.{IELError.__name__}: (.*)")
 """The last line of a traceback."""
 LONGEST_REASON = 1000
 """Characters of what torch says of another rank."""
-
-
-def hide_broken_torchaudio() -> None:
-    """Make a torchaudio that cannot be imported look as if it were not installed.
-
-    fairseq depends on torchaudio, whose wheels are linked against CUDA. Beside a CPU build of torch they raise
-    ``OSError`` on import, and transformers, which looks for an installed torchaudio and imports it, fails with
-    it. Translation and text classification need no torchaudio.
-    """
-    try:
-        importlib.import_module("torchaudio")
-    except ImportError:
-        pass  # absent: nothing to hide
-    except OSError:
-        for name in [name for name in sys.modules if name.partition(".")[0] == "torchaudio"]:
-            del sys.modules[name]
-        sys.modules["torchaudio"] = None  # type: ignore[assignment]  # what import reads as "not found"
 
 
 def print_our_errors_as_one_line() -> None:
