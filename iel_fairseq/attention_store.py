@@ -163,7 +163,7 @@ def read_attention_positions(folder: str | os.PathLike[str]) -> StoredPositions:
             path,
             split=os.path.basename(path).removeprefix(AttentionStore.prefix()).rpartition(".")[0],
             **asdict(checked({each.name: manifest[each.name] for each in fields(_Extracted)}, _Extracted)),
-            sizes=np.asarray(positions.sizes),
+            sizes=np.array(positions.sizes),  # a copy: fairseq's goes with its data set
             positions=positions,
         )
     except DAMAGED as error:
