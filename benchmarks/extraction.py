@@ -145,15 +145,23 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
     hypotheses = one_process.run("hypotheses", sentences, 4000)[1]
     found: dict[str, Found | None] = {}
     chosen: dict[str, tuple] = {}
-    for way, (run, settings, _) in ways.items():
-        results = [(run(*setting), setting) for setting in settings]
-        (_, found[way]), chosen[way] = min(results, key=lambda result: result[0][0])
-        print(f"{way}: {chosen[way] or 'default'}", file=sys.stderr)
+    for way, (run, settings, _) in list(ways.items()):
+        try:
+            results = [(run(*setting), setting) for setting in settings]
+        except (RuntimeError, SystemExit) as error:  # what one engine lacks here is no reason to lose the others
+            if way == "ours":
+                raise
+            print(f"{way}: left out, {error}", file=sys.stderr)
+            del ways[way]
+            continue
+        (seconds, found[way]), chosen[way] = min(results, key=lambda result: result[0][0])
+        print(f"{way}: {chosen[way] or 'default'}, {seconds:.2f} s", file=sys.stderr)
     speeds: dict[str, list[float]] = {way: [] for way in ways}
     for turn in range(arguments.repeat):
         for way, (run, _, which) in ways.items():
             speeds[way].append(len(which) / run(*chosen[way])[0])
-        print(f"turn {turn + 1} of {arguments.repeat}", file=sys.stderr)
+        latest = ", ".join(f"{way} {values[-1]:,.0f}" for way, values in speeds.items())
+        print(f"turn {turn + 1} of {arguments.repeat}, sentences/s: {latest}", file=sys.stderr)
 
     source_tokens = int(dataset.src_sizes[:count].sum())
     target_tokens = sum(len(row[0]) + 1 for row in hypotheses.values())

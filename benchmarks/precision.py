@@ -71,7 +71,7 @@ def main() -> None:
             bleu = float(re.search(r"Generate .* BLEU[^=]*= ([\d.]+)", log)[1])
             plain_bleu = plain_bleu or bleu
             changed = compared(found, expected)
-            print(f"| {precision} | {seconds:.0f} | {changed} | {bleu:.2f} | {bleu - plain_bleu:+.2f} |", flush=True)
+            print(f"| {precision} | {seconds:.1f} | {changed} | {bleu:.2f} | {bleu - plain_bleu:+.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,9 +10,10 @@ from pathlib import Path
 def anonymous_mib(process: int | str = "self") -> float:
     """What it holds in memory for itself, without the pages of mapped files, in MiB; 0 when it has ended."""
     try:
-        found = re.search(r"Anonymous:\s+(\d+) kB", Path(f"/proc/{process}/smaps_rollup").read_text())
+        status = Path(f"/proc/{process}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
+    found = re.search(r"RssAnon:\s+(\d+) kB", status)  # which a zombie has not
     return int(found[1]) / 1024 if found else 0.0
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 from commands import CPU, IEL, MODELS, train
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from wandb.proto.wandb_internal_pb2 import Record
+
+EventAccumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
+Record = pytest.importorskip("wandb.proto.wandb_internal_pb2").Record
 
 
 def tensorboard_scalars(folder: Path) -> dict[str, list[float]]:
