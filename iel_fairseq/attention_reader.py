@@ -9,6 +9,7 @@ from functools import partial
 
 from fairseq import checkpoint_utils
 
+from iel_fairseq.attention_words import NotFiniteError
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.data_folder import existing_folder
 from iel_fairseq.device import chosen_device
@@ -82,6 +83,7 @@ class AttentionReader:
 
         Raises:
             IELError: no list of texts; a sentence is longer than the model can read
+            NotFiniteError: the model's numbers for a sentence are not finite
         """
         sentences = listed(sentences)
         dictionary = self.task.source_dictionary
@@ -101,9 +103,13 @@ class AttentionReader:
             heads=self.heads,
             all_weights=True,
         )
-        for indices, words in extraction.batches(range(len(tokens))):
-            rows = [tokens[index] for index in indices]
-            readings = readings_of_batch(words, rows, dictionary, self.task.target_dictionary)
-            for index, reading in zip(indices, readings, strict=True):
-                found[numbers[index]] = reading
+        try:
+            for indices, words in extraction.batches(range(len(tokens))):
+                rows = [tokens[index] for index in indices]
+                readings = readings_of_batch(words, rows, dictionary, self.task.target_dictionary)
+                for index, reading in zip(indices, readings, strict=True):
+                    found[numbers[index]] = reading
+        except NotFiniteError as error:
+            given = [numbers[index] for index in error.batch]
+            raise NotFiniteError(given, error.row, f"sentence {given[error.row] + 1:,}", error.model) from error
         return found

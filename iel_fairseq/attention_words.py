@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
+from fairseq.models.nat import FairseqNATModel
 from torch import Tensor
 
 from iel_fairseq.errors import IELError
@@ -32,25 +33,29 @@ NOT_IN_EVAL_MODE = "the extractor must be in eval mode: call model.eval() first"
 
 
 class NotFiniteError(IELError):
-    """The extractor's numbers for a sentence are NaN or infinite.
+    """A model's numbers for a sentence are NaN or infinite.
 
     Attributes:
-        batch: what the batch was given as, see :func:`extract_from_batches`; None: it is the only one
+        batch: what the batch was given as, see :func:`extract_from_batches`, or the numbers of its sentences; None: it
+            is the only one
         row: of the sentence in its batch, from 0
+        model: what messages call the model; None: nobody knows
     """
 
-    def __init__(self, batch: Any, row: int, sentence: str | None = None):
+    def __init__(self, batch: Any, row: int, sentence: str | None = None, model: str | None = None):
         """
         Args:
             batch: which one
             row: of the sentence in its batch
-            sentence: which extractor's and which one it is, in words; default: its row
+            sentence: which one it is, in words; default: its row
+            model: likewise
         """
+        where = sentence or f"sentence {row + 1} of the batch"
         super().__init__(
-            f"{sentence or f'sentence {row + 1} of the batch'}: attention or probabilities are not finite "
-            f"(NaN or infinity); compute without --fp16, or take another extractor"
+            f"{where if model is None else f'{model}, {where}'}: attention or probabilities are not finite "
+            f"(NaN or infinity); compute without --fp16, or take another model"
         )
-        self.batch, self.row = batch, row
+        self.batch, self.row, self.model = batch, row, model
 
 
 @dataclass(frozen=True)
@@ -335,7 +340,11 @@ def check_extractor(model: object, layer: int | None = None, heads: Sequence[int
     Raises:
         IELError: not an encoder-decoder that decodes step by step, or no such layer or head
     """
-    if not isinstance(model, FairseqEncoderDecoderModel) or not isinstance(model.decoder, FairseqIncrementalDecoder):
+    if (
+        not isinstance(model, FairseqEncoderDecoderModel)
+        or isinstance(model, FairseqNATModel)  # not a step a token
+        or not isinstance(model.decoder, FairseqIncrementalDecoder)
+    ):
         raise IELError(f"{type(model).__name__} is not an encoder-decoder that can be an extractor")
     with reading_attention(model.decoder, layer, heads):
         pass

@@ -170,8 +170,8 @@ class DatasetExtraction:
         try:
             yield from self._read_given(model, batches) if given else self._read_greedily(model, packed, batches)
         except NotFiniteError as error:
-            where = f"{self.extractor.path}, sentence {error.batch[error.row] + 1:,} of {self.name}"
-            raise NotFiniteError(error.batch, error.row, where) from error
+            where = f"sentence {error.batch[error.row] + 1:,} of {self.name}"
+            raise NotFiniteError(error.batch, error.row, where, self.extractor.path) from error
 
     def _read_greedily(
         self, model: FairseqEncoderDecoderModel, packed: PackedWeights, batches: Iterator[dict[str, Any]]

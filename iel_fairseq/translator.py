@@ -19,7 +19,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from omegaconf import DictConfig, open_dict
 from torch import Tensor
 
-from iel_fairseq.attention_words import read_attention_words
+from iel_fairseq.attention_words import MAX_LEN_A, read_attention_words
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.data_folder import existing_folder
 from iel_fairseq.device import chosen_device, chosen_dtype
@@ -166,6 +166,7 @@ class AttnEnhancedTranslator:
         Raises:
             IELError: no list of texts, or no such beam
             TooLongError: a sentence is longer than the models can read
+            NotFiniteError: their numbers for a sentence are not finite
         """
         sentences = listed(sentences)
         generator = self._generator(self._model, beam)
@@ -212,6 +213,7 @@ class AttnEnhancedTranslator:
         options = copy.deepcopy(self._generation)
         with open_dict(options):
             options.beam = beam
+            options.max_len_a = MAX_LEN_A  # fairseq's bound, 200 tokens whatever the source, cuts what is long
         return self._task.build_generator([model], options)
 
     def _batches(self, sentences: Sequence[str]) -> Iterator[tuple[list[int], dict[str, Any]]]:

@@ -15,6 +15,9 @@ from fairseq.data import FairseqDataset
 from fairseq.distributed import utils as distributed_utils
 from fairseq.distributed.utils import get_global_rank
 from fairseq.models import BaseFairseqModel
+from fairseq.models.fconv import FConvDecoder
+from fairseq.models.lstm import LSTMEncoder
+from fairseq.models.transformer import TransformerDecoderBase
 from fairseq.sequence_generator import SequenceGeneratorWithAlignment
 from fairseq.tasks.translation import TranslationTask
 from torch import Tensor
@@ -24,6 +27,7 @@ from iel_fairseq.config import AttnEnhancedTranslationConfig
 from iel_fairseq.enhanced_source import EnhancedSource, enhance_batch, is_enhanced
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
+from iel_fairseq.readings import symbols_of
 
 logger = logging.getLogger(__name__)
 
@@ -169,8 +173,7 @@ class TwoPassTranslationTask(TranslationTask):
         try:
             words = extract_attention_words(first, src_tokens, **self.attention_choice())
         except NotFiniteError as error:
-            number = int(sample["id"][error.row] if "id" in sample else error.row) + 1
-            raise NotFiniteError(error.batch, error.row, f"{self.reader_name}, sentence {number:,}") from error
+            raise self._not_finite(sample, error.row, self.reader_name) from error
         pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
         words = replace(words, positions=self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos))
         enhanced_sample, enhanced = enhance_batch(
@@ -194,16 +197,45 @@ class TwoPassTranslationTask(TranslationTask):
                 f"sources longer than {self.reader_name} can read ({readable} tokens) get no attention words"
             )
 
+    def _not_finite(self, sample: dict[str, Any], row: int, model: str) -> NotFiniteError:
+        """What *model* finds for the sentence in *row* is not finite. fairseq-interactive gives no numbers."""
+        if "id" in sample:
+            numbers = sample["id"].tolist()
+            return NotFiniteError(numbers, row, f"sentence {numbers[row] + 1:,}", model)
+        text = " ".join(symbols_of(sample["net_input"]["src_tokens"][row], self.source_dictionary))
+        return NotFiniteError(None, row, repr(text[:40]), model)
+
+    def _check_finite(self, models: Sequence[BaseFairseqModel], sample: dict[str, Any]) -> None:
+        """
+        Raises:
+            NotFiniteError: the numbers of one of *models* for a sentence are not finite
+        """
+        for model in models:
+            try:
+                extract_attention_words(model, sample["net_input"]["src_tokens"])
+            except NotFiniteError as error:
+                raise self._not_finite(sample, error.row, "--path") from error
+            except IELError:  # its attention cannot be read
+                continue
+
     def inference_step(self, generator, models, sample, prefix_tokens=None, constraints=None):
         """Both passes: read x with the extractor, decode from x'. *sample* itself stays as it is.
 
-        The longest output is computed from x; alignments and attention point into x.
+        The longest output is computed from x. With ``--print-alignment`` alignments and attention point into x.
+
+        Raises:
+            IELError: any problem of the extractor
+            NotFiniteError: a model's numbers for a sentence are not finite
         """
         enhanced_sample, first = self.first_pass(sample, models[0])
         if not is_enhanced(enhanced_sample):
             return super().inference_step(generator, models, sample, prefix_tokens, constraints)
         with max_len_from(generator, enhanced_sample["plain_src_len"]):
-            hypotheses = super().inference_step(generator, models, enhanced_sample, prefix_tokens, constraints)
+            try:
+                hypotheses = super().inference_step(generator, models, enhanced_sample, prefix_tokens, constraints)
+            except AssertionError:  # how fairseq ends when no probability of a sentence is finite
+                self._check_finite(models, enhanced_sample)
+                raise
         if first is not None and isinstance(generator, SequenceGeneratorWithAlignment):
             point_into_plain_source(generator, hypotheses, sample["net_input"]["src_tokens"], first.enhanced.origins)
         return hypotheses
@@ -213,6 +245,22 @@ class TwoPassTranslationTask(TranslationTask):
         model.eval()  # for the first pass, as fairseq does for the second
         enhanced_sample, _ = self.first_pass(sample, model)
         return super().valid_step(enhanced_sample, model, criterion)
+
+
+def check_model(model: BaseFairseqModel, reads_itself: bool) -> None:
+    """
+    Args:
+        model: that shall decode from x'
+        reads_itself: it serves both passes
+
+    Raises:
+        IELError: it cannot
+    """
+    if isinstance(model.encoder, LSTMEncoder):
+        raise IELError("attention words in the source of an LSTM are not supported; take a Transformer or ConvS2S")
+    if reads_itself and not isinstance(model.decoder, (TransformerDecoderBase, FConvDecoder)):
+        kind = type(model.decoder).__name__  # fairseq's own switch the attention off when they decode
+        raise IELError(f"--attn-model self: a {kind} cannot be read while it decodes; give --attn-model FILE")
 
 
 def check_generation(models: Sequence[BaseFairseqModel], args: Any, reads_itself: bool) -> None:

@@ -7,7 +7,7 @@ import random
 
 import pytest
 import torch
-from tiny_models import EOS, PAD, UNK, batch, make_fconv, make_lstm, make_transformer
+from tiny_models import EOS, PAD, UNK, batch, make_fconv, make_lstm, make_nonautoregressive, make_transformer
 
 from iel_fairseq.attention_words import (
     _Generation,
@@ -279,6 +279,7 @@ def test_convs2s_is_read_even_when_made_fast_for_generation():
         (lambda: make_fconv(attention="False"), {}, "FConvDecoder gives no attention"),
         (make_lstm, {"layer": 0}, "not within LSTMDecoder"),
         (lambda: torch.nn.Linear(2, 2), {}, "Linear is not an encoder-decoder"),
+        (make_nonautoregressive, {}, "NATransformerModel is not an encoder-decoder"),
     ],
 )
 def test_attention_that_cannot_be_read_is_a_clear_error(make, options, message):

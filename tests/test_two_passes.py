@@ -7,9 +7,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from fairseq import utils
+from tiny_models import make_fconv, make_lightconv, make_lstm, make_transformer
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.two_passes import check_generation, max_len_from, point_into_plain_source
+from iel_fairseq.two_passes import check_generation, check_model, max_len_from, point_into_plain_source
 
 
 def test_the_longest_output_is_computed_from_x_for_this_batch_only():
@@ -56,3 +57,15 @@ def test_decoding_that_is_not_supported_is_one_line(args, models, message):
     check_generation([SimpleNamespace()], SimpleNamespace(print_alignment="hard", retain_dropout=True), False)
     with pytest.raises(IELError, match=message):
         check_generation(models, SimpleNamespace(**args), True)
+
+
+def test_models_that_cannot_decode_in_two_passes_are_refused():
+    with pytest.raises(IELError, match="in the source of an LSTM are not supported"):
+        check_model(make_lstm(), False)
+    check_model(make_lightconv(), False)
+    with pytest.raises(
+        IELError, match=r"^--attn-model self: a LightConvDecoder cannot be read while it decodes; give "
+    ):
+        check_model(make_lightconv(), True)
+    for model in (make_transformer(), make_fconv()):
+        check_model(model, True)

@@ -11,8 +11,12 @@ from fairseq.data import Dictionary
 from fairseq.dataclass.utils import convert_namespace_to_omegaconf
 from fairseq.models.fconv import FConvModel
 from fairseq.models.fconv import base_architecture as fconv_architecture
+from fairseq.models.lightconv import LightConvModel
+from fairseq.models.lightconv import base_architecture as lightconv_architecture
 from fairseq.models.lstm import LSTMModel
 from fairseq.models.lstm import base_architecture as lstm_architecture
+from fairseq.models.nat import NATransformerModel
+from fairseq.models.nat.nonautoregressive_transformer import base_architecture as nonautoregressive_architecture
 from fairseq.models.transformer import TransformerModel, base_architecture
 from fairseq.tasks.translation import TranslationConfig, TranslationTask
 from omegaconf import OmegaConf
@@ -39,6 +43,22 @@ def make_transformer(seed: int = 1, layers: int = 2, max_positions: int = 64, **
     base_architecture(args)
     torch.manual_seed(seed)
     return _sharpen(TransformerModel.build_model(args, make_task()))
+
+
+def make_nonautoregressive() -> NATransformerModel:
+    args = Namespace(encoder_embed_dim=16, encoder_layers=1, decoder_embed_dim=16, decoder_layers=1)
+    nonautoregressive_architecture(args)
+    return NATransformerModel.build_model(args, make_task())
+
+
+def make_lightconv() -> LightConvModel:
+    args = Namespace(
+        encoder_embed_dim=16, encoder_layers=1, encoder_kernel_size_list=[3], encoder_conv_type="lightweight",
+        decoder_embed_dim=16, decoder_layers=1, decoder_kernel_size_list=[3], decoder_conv_type="lightweight",
+        weight_softmax=True,
+    )  # fmt: skip
+    lightconv_architecture(args)
+    return LightConvModel.build_model(args, make_task())
 
 
 def checkpoint_of(data: Path, **memory: Any) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import IO
 
+from iel_fairseq.attention_words import NotFiniteError
 from iel_fairseq.errors import IELError
 from iel_fairseq.files import behind_links, is_no_file, not_written, whole_file
 from iel_fairseq.source_tokens import TooLongError
@@ -53,15 +54,18 @@ def check_outputs(inputs: Sequence[str | None], outputs: Mapping[str, str | None
 
 @contextmanager
 def lines_of_text(name: str, before: int = 0) -> Iterator[None]:
-    """Within it lines of the text *name*, after *before* others, are read by a model; one that is too long is named.
+    """Within it lines of the text *name*, after *before* others, are read by a model; one that it cannot read is named.
 
     Raises:
-        IELError: a line is too long
+        IELError: a line is too long, or the model's numbers for it are not finite
     """
     try:
         yield
     except TooLongError as error:
         raise IELError(f"{name}, line {before + error.index + 1:,}: {error}") from error
+    except NotFiniteError as error:
+        line = f"{name}, line {before + error.batch[error.row] + 1:,}"
+        raise NotFiniteError(error.batch, error.row, line, error.model) from error
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Translate raw text in two passes: a sentence a line in, a translation a line out.
+"""Translate raw text in two passes: one sentence per line in, one translation per line out.
 
     echo "Ein Hund läuft." | iel translate --path finetuned.pt --show-attention-words
     iel translate news.de --path finetuned.pt --output news.en
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         choices=["text", "jsonl"],
         default="text",
-        help="jsonl: text, translation, score, both passes and attention words as JSON, a sentence a line; "
+        help="jsonl: text, translation, score, both passes and attention words as JSON, one sentence per line; "
         "iel plot attention reads it",
     )
     written.add_argument("--all-weights", action="store_true", help="with --format jsonl: the whole attention")
@@ -86,7 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
             "the data folder does not say how it was prepared, as iel prepare's do: sentences are tokens between "
             "spaces, in pieces where the data are, and so are the translations"
         )
-    line_of = {"text": _text, "jsonl": _json}[arguments.format]
+    line_of = _json if arguments.format == "jsonl" else partial(_text, words=arguments.show_attention_words)
     at_once = 1 if arguments.input == "-" and sys.stdin.isatty() else AT_ONCE
     name = input_name(arguments.input)
     if os.path.isfile(arguments.input):  # which can be read twice: better to fail now
@@ -97,7 +97,7 @@ def run(arguments: argparse.Namespace) -> None:
     with output_file(arguments.output) as output, translator.one_text():
         for translations in _in_turn(translate, lines, at_once, name):
             for translation in translations:
-                print(line_of(translation, arguments.show_attention_words), file=output)
+                print(line_of(translation), file=output)
             output.flush()
 
 
@@ -111,12 +111,14 @@ def _in_turn(do: Callable[[list[str]], Result], lines: Iterable[str], at_once: i
         before += len(sentences)
 
 
-def _text(found: AttnEnhancedTranslation, show_attention_words: bool) -> str:
-    words = " ".join(f"{word}/{at}" for word, at in zip(found.attention_words, found.positions, strict=True))
-    return f"{found.translation}\t{words}" if show_attention_words else found.translation
+def _text(found: AttnEnhancedTranslation, words: bool) -> str:
+    """The translation, and behind it, with *words*, the attention words."""
+    if not words:
+        return found.translation
+    return f"{found.translation}\t{' '.join(f'{word}/{position}' for word, position in found.reading.appended)}"
 
 
-def _json(found: AttnEnhancedTranslation, _show_attention_words: bool) -> str:
+def _json(found: AttnEnhancedTranslation) -> str:
     values = {
         "text": found.source,
         "translation": found.translation,

@@ -191,7 +191,8 @@ def reading_attention(
     elif isinstance(decoder, FConvDecoder):
         if heads is not None:
             raise IELError(
-                f"--attn-heads {_listed(heads)}: a ConvS2S decoder has no attention heads; leave the option out"
+                f"--attn-heads {_listed(heads)}: a ConvS2S decoder has no attention heads; leave the option out, "
+                f"or take an extractor that has them"
             )
         attending = list(decoder.attention)
         if layer is not None:

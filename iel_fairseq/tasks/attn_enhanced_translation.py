@@ -10,7 +10,6 @@ from fairseq.dataclass.configs import FairseqConfig
 from fairseq.distributed.utils import get_global_rank
 from fairseq.logging import metrics
 from fairseq.models import BaseFairseqModel
-from fairseq.models.lstm import LSTMEncoder
 from fairseq.tasks import register_task
 from omegaconf import OmegaConf
 
@@ -30,7 +29,7 @@ from iel_fairseq.noise import Noise
 from iel_fairseq.remembered_extractor import RememberedExtractor
 from iel_fairseq.source_positions import accept_source_positions
 from iel_fairseq.training_start import check_start, resumed_checkpoint
-from iel_fairseq.two_passes import TwoPassTranslationTask, check_generation
+from iel_fairseq.two_passes import TwoPassTranslationTask, check_generation, check_model
 
 logger = logging.getLogger(__name__)
 
@@ -237,7 +236,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
                 logger.warning("no extractor (--attn-model or --finetune-from-model): this is plain translation")
             return
         if self.cfg.fp16 and (self.cfg.cpu or not torch.cuda.is_available()):
-            raise IELError("--fp16: training in half precision wants a GPU; leave it out, or take --bf16")
+            raise IELError("--fp16: training in half precision needs a GPU; leave it out, or take --bf16")
         others_read_by = self.enhancement.extractor_sha256
         self._start_enhanced_training(extractor)
         if self._reads_itself and not training:
@@ -378,11 +377,13 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
                     raise IELError(f"{option}: the checkpoint remembers no extractor; give --attn-model FILE")
                 raise IELError(f"{option}: no extractor to train with; give --finetune-from-model or --attn-model FILE")
             return model
-        if isinstance(model.encoder, LSTMEncoder):
-            raise IELError("attention words in the source of an LSTM are not supported; take a Transformer or ConvS2S")
+        check_model(model, self._reads_itself)
         if positions_on:
             accept_source_positions(model)
-        self.limit = min(self.limit, model.encoder.max_positions())
+        self.limit = model.encoder.max_positions()
+        # In decoding the option is fairseq's default, not the training's, unless it is given.
+        if not self._decoding or self.cfg.max_source_positions != AttnEnhancedTranslationConfig.max_source_positions:
+            self.limit = min(self.limit, self.cfg.max_source_positions)
         return model
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):

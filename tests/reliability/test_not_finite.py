@@ -22,6 +22,7 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
 from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor
+from iel_fairseq.readings import symbols_of
 
 MAKE = pytest.mark.parametrize("make", [make_transformer, make_fconv])
 BAD = 9
@@ -94,7 +95,7 @@ def test_probabilities_alone(make):
 
 
 def test_decoding_in_two_passes(data, trained):
-    """fairseq-interactive knows a sentence by its row, fairseq-generate by its number."""
+    """fairseq-interactive knows a sentence by its words, fairseq-generate by its number."""
     model, task = load(trained("transformer", "words")[0], data)
     task.load_dataset("test", task_cfg=task.cfg)
     dataset = task.dataset("test")
@@ -106,7 +107,8 @@ def test_decoding_in_two_passes(data, trained):
     with pytest.raises(IELError, match=rf"^{extractor.path}, sentence {first + 1}: attention or probabilities are not"):
         task.first_pass(sample, model)
     del sample["id"]
-    with pytest.raises(IELError, match=rf"^{extractor.path}, sentence 1: attention or probabilities are not"):
+    text = " ".join(symbols_of(dataset.src[first], task.source_dictionary))
+    with pytest.raises(IELError, match=rf"^{extractor.path}, '{text}': attention or probabilities are not"):
         task.first_pass(sample, model)
 
 

@@ -276,7 +276,7 @@ def test_the_limit_is_what_the_encoder_can_read(data, trained, tmp_path):
     [
         (["--attn-layer", 3], "--attn-layer 3: the extractor has 1 decoder layers"),
         (["--attn-heads", "0,2"], "--attn-heads 2: the extractor has 2 attention heads"),
-        (["--fp16"], "--fp16: training in half precision wants a GPU; leave it out, or take --bf16"),
+        (["--fp16"], "--fp16: training in half precision needs a GPU; leave it out, or take --bf16"),
         (["--load-alignments"], "--load-alignments: alignments with attention words"),
         (["--num-batch-buckets", 4], "--num-batch-buckets: buckets are not supported"),
     ],

@@ -378,7 +378,9 @@ def test_a_store_is_found_from_any_folder(data, baseline, tmp_path, monkeypatch)
     path = tmp_path / "saved" / "checkpoint_best.pt"
     run("fairseq-validate", data, *CLASSIFY, "--path", path, "--batch-size", 7, "--cpu")
     before = sorted(data.iterdir())
-    iel(["predict", str(data), "--path", str(path), "--gen-subset", "valid", "--output", str(tmp_path / "out"), "--cpu"])
+    iel(
+        ["predict", str(data), "--path", str(path), "--gen-subset", "valid", "--output", str(tmp_path / "out"), "--cpu"]
+    )
     assert sorted(data.iterdir()) == before
     assert not list((tmp_path / "there").iterdir())
     assert sorted(path.name for path in (tmp_path / "here" / "stores").iterdir()) == made

@@ -14,6 +14,7 @@ import pytest
 import torch
 from commands import IEL, PLAIN, generate, lines, standard_input
 from conftest import known_pairs
+from fairseq.data import Dictionary
 
 from iel_fairseq import AttentionReader, AttnEnhancedTranslator
 from iel_fairseq.cli import main
@@ -94,6 +95,30 @@ def test_fairseqs_own_symbols_in_text_are_unknown_words(translator):
     assert strange.translation == unknown.translation
     assert strange.reading == unknown.reading
     assert list(strange.reading.source) == ["n1", "<unk>", "<unk>", "v2", "<unk>"]
+
+
+def test_long_sentences_are_translated_whole(translator):
+    """Not their first 200 tokens, which is fairseq's bound whatever the source."""
+    [long] = translator.translate(["n1 " * 500], beam=1)
+    assert 200 < len(long.translation.split()) <= 1.2 * 501 + 200
+
+
+def test_lines_whose_numbers_overflow_are_named(data, trained, arch, tmp_path, monkeypatch):
+    """In either pass, and as the lines of the whole text are counted, not those that are read at once."""
+    monkeypatch.setattr("iel_fairseq.cli.translate.AT_ONCE", 2)
+    text, out = tmp_path / "text", tmp_path / "out"
+    text.write_text("n1\nv1 n1\n\na7 n1\nv1\n")
+    paths = {kind: trained(arch, kind)[0] for kind in ("baseline", "words")}
+    for kind, name in (("baseline", f"{tmp_path}/baseline.pt"), ("words", "--path")):
+        state = torch.load(paths[kind])
+        dictionary = Dictionary.load(f"{data}/dict.src.txt")
+        state["model"]["encoder.embed_tokens.weight"][dictionary.index("a7")] = 6e4  # which half precision still holds
+        torch.save(state, tmp_path / f"{kind}.pt")
+        words = {**paths, kind: tmp_path / f"{kind}.pt"}
+        options = ["--path", words["words"], "--attn-model", words["baseline"], "--fp16", "--cpu", "--output", out]
+        with pytest.raises(IELError, match=rf"^{name}, {text}, line 4: attention or probabilities are not finite"):
+            main([str(word) for word in ("translate", text, *options)])
+    assert not out.exists()
 
 
 def test_all_weights_are_kept_when_asked_for(translator):

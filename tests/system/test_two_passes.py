@@ -246,6 +246,19 @@ def test_ensembles_that_make_no_sense_are_one_line(data, trained, second, option
     assert f"iel_fairseq: error: --path: {message}" in log.splitlines()[-1]
 
 
+def test_attention_words_fill_what_the_model_can_read(data, trained, tmp_path):
+    """Which may be more than fairseq's default of ``--max-source-positions``, the bound of plain sources."""
+    state = torch.load(trained("transformer", "words")[0])
+    state["cfg"]["model"].max_source_positions = 3000
+    torch.save(state, tmp_path / "long.pt")
+    options = (data, *IEL, "--path", tmp_path / "long.pt", "--cpu")
+    cut = "attention words of 1 sentences were cut to fit"
+    assert cut not in run("fairseq-interactive", *options, stdin="n1 " * 900)
+    assert f"{cut} 1000 tokens" in run(
+        "fairseq-interactive", *options, "--max-source-positions", 1000, stdin="n1 " * 900
+    )
+
+
 def test_score_reference_and_prefix_and_sampling(data, trained):
     checkpoint, _ = trained("transformer", "positions")
     scored = generate(data, checkpoint, *IEL, "--score-reference")
