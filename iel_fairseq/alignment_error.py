@@ -91,7 +91,7 @@ def score_files(gold: str, found: str, one_based: bool = False) -> AlignmentScor
 
     Args:
         gold: path of gold alignments, as :func:`read_gold` reads them
-        found: path of alignments in Pharaoh format, ``i-j``, from 0, a sentence pair a line
+        found: path of alignments in Pharaoh format, ``i-j``, from 0, one sentence pair per line
         one_based: *gold*, in Pharaoh format, counts words from 1
 
     Raises:
@@ -106,7 +106,7 @@ def score_files(gold: str, found: str, one_based: bool = False) -> AlignmentScor
 
 
 def read_alignments(path: str) -> list[Links]:
-    """Alignments in Pharaoh format: a sentence pair a line, ``i-j`` for a link, words from 0.
+    """Alignments in Pharaoh format: one sentence pair per line, ``i-j`` for a link, words from 0.
 
     Raises:
         IELError: the file cannot be read, or holds something else
@@ -120,7 +120,7 @@ def read_alignments(path: str) -> list[Links]:
 def read_gold(path: str, found: str, count: int, one_based: bool = False) -> list[GoldAlignment]:
     """Gold alignments, in Pharaoh format or in that of the NAACL 2003 shared task, which its first line tells.
 
-    Pharaoh: a sentence pair a line, ``i-j`` for a sure and ``ipj`` or ``i?j`` for a possible link. NAACL: a link a
+    Pharaoh: one sentence pair per line, ``i-j`` for a sure and ``ipj`` or ``i?j`` for a possible link. NAACL: a link a
     line, sentence, source word, target word, all from 1, and ``S`` (sure, also when it is missing) or ``P`` (possible);
     a confidence behind them is not used.
 

@@ -2,7 +2,7 @@
 # A small real comparison in minutes, on two cores: German to English user-interface texts.
 #
 #   examples/demo/run.sh            the demo's own corpus
-#   examples/demo/run.sh FOLDER     yours: FOLDER/{train,valid,test}.{SRC,TGT}, raw text, one sentence a line
+#   examples/demo/run.sh FOLDER     yours: FOLDER/{train,valid,test}.{SRC,TGT}, raw text, one sentence per line
 #   examples/demo/run.sh RECIPE     another recipe of this folder, e.g. multi30k
 demo=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$demo/../steps.sh"

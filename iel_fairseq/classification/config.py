@@ -22,7 +22,7 @@ class ImportanceEnhancedClassificationConfig(TrainingStart):
     hf_model: Optional[str] = field(
         default=None,
         metadata={
-            "help": "pretrained encoder of the transformers library: a folder, or a name on the hub; "
+            "help": "pretrained encoder of Hugging Face Transformers: a folder, or a name on their Hub; "
             "with --finetune-from-model it is that checkpoint's"
         },
     )
@@ -47,8 +47,8 @@ class ImportanceEnhancedClassificationConfig(TrainingStart):
     importance_max_tokens: Optional[int] = field(
         default=None,
         metadata={
-            "help": "tokens that the extractor reads at once, in each thread; default: 4,096, on a GPU 65,536, with "
-            "attention 16,384"
+            "help": "tokens that the extractor reads at once, in each thread; default: 4,096; on a GPU 65,536, or "
+            "16,384 with attention"
         },
     )
     seed: int = II("common.seed")

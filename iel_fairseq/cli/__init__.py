@@ -1,4 +1,4 @@
-"""The command ``iel``: what fairseq's own commands have no place for. One file a subcommand."""
+"""The command ``iel``: tools beside fairseq's own commands. One file a subcommand."""
 
 from __future__ import annotations
 
@@ -76,11 +76,11 @@ def command_line() -> argparse.ArgumentParser:
     """The parser of ``iel``; each subcommand's module adds its own arguments."""
     parser = argparse.ArgumentParser(
         prog="iel",
-        description="Interpretability-enhanced learning for fairseq: what fairseq's own commands have no place for.",
+        description="Interpretability-enhanced learning for fairseq: tools beside fairseq's own commands.",
         epilog=EXAMPLES,
         formatter_class=HelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, help="versions and GPU, for a report of a fault")
+    parser.add_argument("--version", action=_Version, help="versions and GPU, for a bug report")
     subparsers = parser.add_subparsers(title="subcommands", metavar="SUBCOMMAND")
     for name, module in SUBCOMMANDS.items():
         summary = (module.__doc__ or "").splitlines()[0]

@@ -1,9 +1,9 @@
-"""Write a classifier's checkpoint as a folder of the transformers library.
+"""Write a classifier's checkpoint as a folder of Hugging Face Transformers.
 
     iel export-hf --path finetuned.pt --output FOLDER
 
 ``AutoModelForSequenceClassification.from_pretrained(FOLDER)`` and ``AutoTokenizer`` load it. A model that was
-fine-tuned on enhanced texts wants their important word at the end there, too.
+fine-tuned on enhanced texts needs their important word at the end there, too.
 """
 
 from __future__ import annotations

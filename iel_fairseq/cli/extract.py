@@ -1,4 +1,4 @@
-"""Read a data set's attention words: fill the store that training uses, or print them.
+"""Extract a data set's attention words, into the store that training uses, or print them.
 
     iel extract DATA-BIN --path model.pt --gen-subset train
     iel extract DATA-BIN --path model.pt --gen-subset test --format pharaoh > alignment.txt
@@ -33,13 +33,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read.add_argument("-s", "--source-lang", help="source language; default: as the data folder has it")
     read.add_argument("-t", "--target-lang", help="target language; default: likewise")
     attention = parser.add_argument_group("attention that is read")
-    attention.add_argument("--attn-layer", type=int, help="decoder layer to read; default: as Algorithm 1 has it")
+    attention.add_argument(
+        "--attn-layer",
+        type=int,
+        help="decoder layer to read; default: the last (Transformer), the average of those that attend (ConvS2S)",
+    )
     attention.add_argument("--attn-heads", type=_heads, help="attention heads to read, e.g. 0,3; default: all")
     attention.add_argument(
         "--beam", type=int, default=1, help="with --format: read the best hypothesis of a beam of this size, not greedy"
     )
     attention.add_argument(
-        "--force-target", action="store_true", help="with --format: read the target side, not what is generated"
+        "--force-target",
+        action="store_true",
+        help="with --format: read the reference (forced decoding), not what is generated",
     )
     store = parser.add_argument_group("store")
     store.add_argument("--attn-store", help="folder in which attention positions are kept; default: DATA-BIN")

@@ -45,7 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         nargs="?",
         default="-",
-        help="what iel extract --format jsonl prints, or with --path text, a sentence a line; default: standard input",
+        help="what iel extract or iel translate --format jsonl prints, or with --path text, one sentence per line; "
+        "default: standard input",
     )
     read.add_argument(
         "--path", help="checkpoint that reads the text; its extractor does, where it was trained with one"
@@ -56,9 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     read.add_argument("--remove-bpe", action="store_true", help="join pieces of words to words")
     read = add_explained_texts(importance, ["attention", "lime", "shap"], stored=False)
     read.add_argument("--sentences", type=int, nargs="+", help="numbers of texts, from 0; default: the first three")
-    for kind in (noise, bootstrap, attention, importance):
+    for kind, page in ((noise, ""), (bootstrap, ""), (attention, "; .html: a page"), (importance, "; .html: a page")):
         written = kind.add_argument_group("output")
-        written.add_argument("--output", required=True, help="picture to write: .png, .pdf, .svg; of texts also .html")
+        written.add_argument("--output", required=True, help=f"picture to write: .png, .pdf or .svg{page}")
 
 
 def _add_kind(kinds: Any, figure: Callable[[argparse.Namespace], Any]) -> argparse.ArgumentParser:

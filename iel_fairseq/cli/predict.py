@@ -1,4 +1,4 @@
-"""Predict with a fine-tuned classifier, in two passes where it wants them, and write GLUE's submission file.
+"""Predict with a fine-tuned classifier, in two passes where it was trained so, and write GLUE's submission file.
 
     iel predict GLUE-DIR --path finetuned.pt --gen-subset test --output RTE.tsv --scores scores.jsonl
     echo "a good dog" | iel predict - --path finetuned.pt

@@ -3,7 +3,7 @@
     iel score-aer GOLD HYPOTHESIS
 
 HYPOTHESIS is in Pharaoh format, i-j for source word i and target word j, from 0, as iel extract prints it. Gold
-alignments are of the words of given translations, so read these, in words:
+alignments are of the words of given translations, so extract with --force-target and --remove-bpe:
 
     iel extract DATA-BIN --path model.pt --gen-subset test --force-target --format pharaoh --remove-bpe > HYPOTHESIS
 

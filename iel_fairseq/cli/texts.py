@@ -1,4 +1,4 @@
-"""The texts that a subcommand gives a classifier: a split of GLUE, or one's own, one a line."""
+"""The texts that a subcommand gives a classifier: a split of GLUE, or one's own, one per line."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def add_texts(parser: argparse.ArgumentParser, subset: str) -> argparse._Argumen
     read.add_argument(
         "data",
         metavar="GLUE-DIR",
-        help="folder that holds the tasks' folders, or GLUE's name on the hub; or a file of texts, one a line, the two "
-        "of a pair with a tab between them; '-': standard input",
+        help="folder that holds the tasks' folders, or GLUE's name on the hub; or a file of texts, one per line, the "
+        "two of a pair with a tab between them; '-': standard input",
     )
     read.add_argument("--path", required=True, help="checkpoint of the classifier")
     read.add_argument("--gen-subset", default=subset, help="split of GLUE-DIR: train, valid or test")

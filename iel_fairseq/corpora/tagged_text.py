@@ -17,7 +17,7 @@ TEXT_TAGS = re.compile(r"</?(title|description)>", re.IGNORECASE)
 
 
 def segments(path: str) -> Numbered:
-    """The ``<seg>`` elements of a test set, one a line in the file.
+    """The ``<seg>`` elements of a test set, one per line in the file.
 
     Raises:
         IELError: there is none, or one does not end in its line, or the file cannot be read

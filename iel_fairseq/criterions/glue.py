@@ -56,7 +56,7 @@ class GlueCriterion(FairseqCriterion):
             loss = F.cross_entropy(logits, target.long(), reduction=reduction)
         if not model.training and not loss.isfinite().all():
             raise IELError(
-                "the validation loss is not finite (NaN or infinity), the training went astray; "
+                "the validation loss is not finite (NaN or infinity), the training diverged; "
                 "train with a smaller --lr, or without --fp16"
             )
         logged = {"loss": loss.detach(), "sample_size": len(target), "nsentences": len(target)}

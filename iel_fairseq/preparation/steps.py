@@ -2,7 +2,7 @@
 
 The folder that it makes::
 
-    raw/SPLIT.LANGUAGE      the text as it came, one sentence a line: what BLEU is computed against
+    raw/SPLIT.LANGUAGE      the text as it came, one sentence per line: what BLEU is computed against
     tok/SPLIT.LANGUAGE      tokenised; of the training data, the pairs that are kept
     true/SPLIT.LANGUAGE     truecased
     bpe/SPLIT.LANGUAGE      in pieces of words

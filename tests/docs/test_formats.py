@@ -11,7 +11,7 @@ import pytest
 import torch
 from documents import REPOSITORY, code
 
-from iel_fairseq.classification import enhancement as classification
+from iel_fairseq.classification import checkpoint as classification
 from iel_fairseq.enhancement import KEY
 
 

@@ -31,7 +31,7 @@ def test_links_lead_somewhere(document):
 
 def test_the_map_has_every_file_and_every_subcommand():
     text = MAP.read_text(encoding="utf-8")
-    linked = re.findall(r"\]\(\.\./iel_fairseq/([^)]*)\)", text[text.index("## The map of the code") :])
+    linked = re.findall(r"\]\(\.\./iel_fairseq/([^)]*)\)", text[text.index("## Code map") :])
     folders = tuple(target for target in linked if target.endswith("/"))
     files = [str(path.relative_to(REPOSITORY / "iel_fairseq")) for path in (REPOSITORY / "iel_fairseq").rglob("*.py")]
     missing = {file for file in files if file not in linked and not file.startswith(folders) and "__init__" not in file}
