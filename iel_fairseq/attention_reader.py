@@ -64,6 +64,8 @@ class AttentionReader:
         path, data = os.fspath(path), None if data is None else os.fspath(data)
         state = checkpoint_utils.load_checkpoint_to_cpu(path)
         with in_one_line(path, "no translation model, or a damaged one"):
+            if "source_lang" not in state["cfg"].task:
+                raise ValueError(f"the task {state['cfg'].task.get('_name')} has no languages")
             trained = Enhancement.of_training(state)
             folder = existing_folder(data or trained.data or "DATA-BIN")
         task = AttnEnhancedTranslationTask.of_data_folder(folder, trained.source_lang, trained.target_lang)

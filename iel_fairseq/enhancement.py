@@ -128,15 +128,14 @@ class Enhancement:
 
         Raises:
             ValueError: it is damaged
-            AttributeError: it is of no translation
         """
         remembered, options = cls.from_task_state(state["task_state"]), state["cfg"].task
         moved = remembered.data is None or not os.path.isdir(remembered.data)
         return replace(
             remembered,
             data=(first_folder(options.get("data")) if moved else None) or remembered.data,
-            source_lang=options.source_lang or remembered.source_lang,
-            target_lang=options.target_lang or remembered.target_lang,
+            source_lang=options.get("source_lang") or remembered.source_lang,
+            target_lang=options.get("target_lang") or remembered.target_lang,
         )
 
     @classmethod

@@ -19,7 +19,7 @@ from fairseq.sequence_generator import SequenceGenerator
 from omegaconf import DictConfig, open_dict
 from torch import Tensor
 
-from iel_fairseq.attention_words import MAX_LEN_A, read_attention_words
+from iel_fairseq.attention_words import MAX_LEN_A, NotFiniteError, read_attention_words
 from iel_fairseq.checkpoint_safety import in_one_line
 from iel_fairseq.data_folder import existing_folder
 from iel_fairseq.device import chosen_device, chosen_dtype
@@ -239,9 +239,11 @@ class AttnEnhancedTranslator:
     def _readings(self, sample: dict[str, Any], first: FirstPass, all_weights: bool) -> list[Reading]:
         src_tokens, words = sample["net_input"]["src_tokens"], first.words
         if all_weights:
-            read = read_attention_words(
-                self._task.reader(self._model), src_tokens, words.hypotheses, **self._task.attention_choice()
-            )
+            reader = self._task.reader(self._model)
+            try:
+                read = read_attention_words(reader, src_tokens, words.hypotheses, **self._task.attention_choice())
+            except NotFiniteError as error:
+                raise self._task.not_finite(sample, error.row, self._task.reader_name) from error
             words = replace(words, attention=read.attention)
         readings = readings_of_batch(words, src_tokens, self._task.source_dictionary, self._task.target_dictionary)
         return [

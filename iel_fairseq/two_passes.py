@@ -173,7 +173,7 @@ class TwoPassTranslationTask(TranslationTask):
         try:
             words = extract_attention_words(first, src_tokens, **self.attention_choice())
         except NotFiniteError as error:
-            raise self._not_finite(sample, error.row, self.reader_name) from error
+            raise self.not_finite(sample, error.row, self.reader_name) from error
         pad, eos = self.source_dictionary.pad(), self.source_dictionary.eos()
         words = replace(words, positions=self.enhancement.noise.on(src_tokens, words.positions, pad=pad, eos=eos))
         enhanced_sample, enhanced = enhance_batch(
@@ -197,7 +197,7 @@ class TwoPassTranslationTask(TranslationTask):
                 f"sources longer than {self.reader_name} can read ({readable} tokens) get no attention words"
             )
 
-    def _not_finite(self, sample: dict[str, Any], row: int, model: str) -> NotFiniteError:
+    def not_finite(self, sample: dict[str, Any], row: int, model: str) -> NotFiniteError:
         """What *model* finds for the sentence in *row* is not finite. fairseq-interactive gives no numbers."""
         if "id" in sample:
             numbers = sample["id"].tolist()
@@ -214,7 +214,7 @@ class TwoPassTranslationTask(TranslationTask):
             try:
                 extract_attention_words(model, sample["net_input"]["src_tokens"])
             except NotFiniteError as error:
-                raise self._not_finite(sample, error.row, "--path") from error
+                raise self.not_finite(sample, error.row, "--path") from error
             except IELError:  # its attention cannot be read
                 continue
 

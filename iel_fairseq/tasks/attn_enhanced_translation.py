@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from typing import Any
 
 import torch
@@ -51,7 +52,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         """How the model's input is enhanced: what its checkpoints remember."""
         self.state.merge_state_dict(self.enhancement.to_task_state())
         self.limit = cfg.max_source_positions
-        """Longest enhanced source, with ``</s>``, that the model can read."""
+        """Longest enhanced source, with ``</s>``, that the models can read."""
         self._decoding = False  # from a checkpoint, as opposed to training
         self._extractor: Extractor | None = None
         self._bootstrapping: Bootstrapping | None = None
@@ -118,6 +119,8 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
                 "--path: the models of the ensemble want different input "
                 f"({self.enhancement.describe()}; {remembered.describe()}); decode them one by one"
             )
+        if not self._decoding and self.cfg.max_source_positions == AttnEnhancedTranslationConfig.max_source_positions:
+            self.limit = sys.maxsize  # fairseq's default is not the training's: the models say what they read
         self.enhancement = remembered
         self._decoding = True
         self._bootstrapping = None
@@ -380,10 +383,7 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         check_model(model, self._reads_itself)
         if positions_on:
             accept_source_positions(model)
-        self.limit = model.encoder.max_positions()
-        # In decoding the option is fairseq's default, not the training's, unless it is given.
-        if not self._decoding or self.cfg.max_source_positions != AttnEnhancedTranslationConfig.max_source_positions:
-            self.limit = min(self.limit, self.cfg.max_source_positions)
+        self.limit = min(self.limit, model.encoder.max_positions())
         return model
 
     def build_generator(self, models, args, seq_gen_cls=None, extra_gen_cls_kwargs=None, prefix_allowed_tokens_fn=None):

@@ -259,6 +259,17 @@ def test_attention_words_fill_what_the_model_can_read(data, trained, tmp_path):
     )
 
 
+def test_an_ensemble_reads_what_each_of_its_models_can(data, trained, tmp_path):
+    long, short = trained("transformer", "words")[0], tmp_path / "short.pt"
+    state = torch.load(long)
+    state["cfg"]["model"].max_source_positions = 700
+    torch.save(state, short)
+    for paths in ((long, short), (short, long)):
+        names, options = [str(path) for path in paths], {"data": str(data)}
+        _, _, task = checkpoint_utils.load_model_ensemble_and_task(names, arg_overrides=options)
+        assert task.limit == 700
+
+
 def test_score_reference_and_prefix_and_sampling(data, trained):
     checkpoint, _ = trained("transformer", "positions")
     scored = generate(data, checkpoint, *IEL, "--score-reference")
