@@ -11,9 +11,13 @@ set -uo pipefail
 benchmarks=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$benchmarks/../examples/fairseq.sh"
 source "$benchmarks/../examples/models.sh"
-data=${1:?usage: benchmarks/all.sh DATA-BIN baseline.pt finetuned.pt RESULTS} baseline=${2:?} finetuned=${3:?} results=${4:?}
+data=${1:?usage: benchmarks/all.sh DATA-BIN baseline.pt finetuned.pt RESULTS [NAME ...]} baseline=${2:?} finetuned=${3:?} results=${4:?}
 shift 4
-chosen=" ${*:-extraction.small extraction.base two_passes precision finetuning store} "
+names="extraction.small extraction.base two_passes precision finetuning store"
+chosen=" ${*:-$names} "
+for name in $chosen; do
+  [[ " $names " = *" $name "* ]] || { echo "$name: no benchmark; they are $names" >&2; exit 2; }
+done
 mkdir -p "$results"
 export CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-0}
 CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES%%,*} # fairseq-train takes all that it sees
@@ -43,6 +47,7 @@ if python -c 'import ctranslate2' 2>/dev/null; then of_base+=("CTranslate2 float
 small_models 1 1 1 1
 small=("${TRANSFORMER_MODEL[@]}" --lr 1e-3 --warmup-updates 10 --criterion label_smoothed_cross_entropy --label-smoothing 0.1)
 
+rm -f "$results/base.pt"
 [[ $chosen != *" extraction.base "* ]] || python "$benchmarks/grown_transformer.py" "$baseline" "$results/base.pt"
 measure extraction.small extraction "$data" --path "$baseline" --sentences "$sentences" --repeat "${turns[0]}" \
   "${few[@]}" "${DEVICE[@]}"

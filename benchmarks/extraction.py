@@ -146,12 +146,15 @@ def benchmark(arguments: argparse.Namespace, folder: Path) -> None:
     found: dict[str, Found | None] = {}
     chosen: dict[str, tuple] = {}
     for way, (run, settings, _) in list(ways.items()):
-        try:
-            results = [(run(*setting), setting) for setting in settings]
-        except (RuntimeError, SystemExit) as error:  # what one engine lacks here is no reason to lose the others
-            if way == "ours":
-                raise
-            print(f"{way}: left out, {error}", file=sys.stderr)
+        results = []
+        for setting in settings:
+            try:
+                results.append((run(*setting), setting))
+            except (RuntimeError, SystemExit) as error:  # what one engine lacks here is no reason to lose the others
+                print(f"{way} {setting}: left out, {error}", file=sys.stderr)
+                if way == "ours":
+                    raise
+        if not results:
             del ways[way]
             continue
         (seconds, found[way]), chosen[way] = min(results, key=lambda result: result[0][0])

@@ -4,8 +4,8 @@
 
 One command: `fairseq-generate` of attn_enhanced_translation. By hand: `iel extract`, and `fairseq-generate` of plain
 translation on x' written out as text (attention positions off). Beside them: plain translation of x by the extractor,
-which is what one had before. All report their own time, without starting up, but what a GPU loads when it first
-computes. They take turns, and each turn has a ratio of its own: machines drift.
+which is what one had before. All report their own time: start-up is not counted, but what a GPU loads at its first
+computation is. They take turns, and each turn has a ratio of its own: machines drift.
 """
 
 from __future__ import annotations

@@ -134,14 +134,18 @@ def serve(connection: Connection, material: Material, threads: int) -> None:
         except EOFError:  # the benchmark has ended
             return
         started = time.perf_counter()
-        if way == "ours":
-            found = ours(model, dataset, sentences, tokens, device)
-        else:
-            found = {
-                index: row
-                for ids, src_tokens in batches_of(dataset, sentences, tokens, device)
-                for index, row in zip(ids, BATCHED[way](model, src_tokens), strict=True)
-            }
+        try:
+            if way == "ours":
+                found = ours(model, dataset, sentences, tokens, device)
+            else:
+                found = {
+                    index: row
+                    for ids, src_tokens in batches_of(dataset, sentences, tokens, device)
+                    for index, row in zip(ids, BATCHED[way](model, src_tokens), strict=True)
+                }
+        except RuntimeError as error:  # of memory, most likely
+            connection.send(error)
+            continue
         connection.send((time.perf_counter() - started, found))
 
 
@@ -157,11 +161,19 @@ class Workers:
             self._connections.append(here)
 
     def run(self, way: str, sentences: range, tokens: int) -> tuple[float, Found]:
-        """The seconds of the slowest, and what all found."""
+        """The seconds of the slowest, and what all found.
+
+        Raises:
+            RuntimeError: one of them could not
+        """
         share = -(-len(sentences) // len(self._connections))
         for number, connection in enumerate(self._connections):
             connection.send((way, sentences[number * share : (number + 1) * share], tokens))
-        seconds, found = zip(*(connection.recv() for connection in self._connections), strict=True)
+        answers = [connection.recv() for connection in self._connections]
+        for answer in answers:
+            if isinstance(answer, RuntimeError):
+                raise answer
+        seconds, found = zip(*answers, strict=True)
         return max(seconds), {index: row for part in found for index, row in part.items()}
 
 

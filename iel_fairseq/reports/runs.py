@@ -186,7 +186,7 @@ class Run:
             prepared = PreparedFolder.read(str(data))
             return cls(Path(folder), prepared.source_lang, prepared.target_lang, prepared.sets)
         # Prepared by other means: everything but the sets' own names is told by the names of the files.
-        for source, target in language_pairs(str(data)) if data.is_dir() else ():
+        for source, target in sorted(language_pairs(str(data))) if data.is_dir() else ():
             if not (data / f"valid.{source}-{target}.{target}.idx").exists():
                 continue
             names = sorted(path.name.split(".")[0] for path in data.glob(f"test*.{source}-{target}.{target}.idx"))

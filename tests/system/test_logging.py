@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from commands import CPU, IEL, MODELS, train
 
-EventAccumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator").EventAccumulator
-Record = pytest.importorskip("wandb.proto.wandb_internal_pb2").Record
+pytest.importorskip("tensorboard")  # which a plain install has not
+pytest.importorskip("wandb")
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from wandb.proto.wandb_internal_pb2 import Record
 
 
 def tensorboard_scalars(folder: Path) -> dict[str, list[float]]:
