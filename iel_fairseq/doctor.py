@@ -46,7 +46,7 @@ class Finding:
     Attributes:
         status: ``ok``, ``warning`` or ``FAILED``
         subject: what was looked at
-        message: what it is; where it is not as it should be, what is wrong and how to mend it
+        message: what it is; where it is not as it should be, what is wrong and how to fix it
     """
 
     status: str
@@ -74,7 +74,7 @@ def examine() -> Iterator[Finding]:
         except Exception as error:  # whatever it is, it is what the user wants to know
             reason = " ".join(str(error).split())
             if not isinstance(error, IELError):
-                reason = f"{type(error).__name__}: {reason}; mend what is listed above, or else report it"
+                reason = f"{type(error).__name__}: {reason}; fix what is listed above, or else report it"
             yield Finding(FAILED, subject, reason)
 
 

@@ -2,7 +2,7 @@
 
     iel doctor
 
-Prints a line for each check: ok, warning, or FAILED with what is wrong and how to mend it. The exit status is 1 if
+Prints a line for each check: ok, warning, or FAILED with what is wrong and how to fix it. The exit status is 1 if
 anything failed. Takes some seconds.
 """
 
