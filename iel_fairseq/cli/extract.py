@@ -1,4 +1,4 @@
-"""Extract a data set's attention words, into the store that training uses, or print them.
+"""Extract a data set's attention words: fill the store that training uses, or print them.
 
     iel extract DATA-BIN --path model.pt --gen-subset train
     iel extract DATA-BIN --path model.pt --gen-subset test --format pharaoh > alignment.txt
