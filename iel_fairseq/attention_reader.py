@@ -11,7 +11,7 @@ from fairseq import checkpoint_utils
 
 from iel_fairseq.attention_words import NotFiniteError
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.data_folder import existing_folder
+from iel_fairseq.data_folder import data_folder_of
 from iel_fairseq.device import chosen_device
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.extraction import DatasetExtraction
@@ -67,7 +67,7 @@ class AttentionReader:
             if "source_lang" not in state["cfg"].task:
                 raise ValueError(f"the task {state['cfg'].task.get('_name')} has no languages")
             trained = Enhancement.of_training(state)
-            folder = existing_folder(data or trained.data or "DATA-BIN")
+            folder = data_folder_of(data, trained.data)
         task = AttnEnhancedTranslationTask.of_data_folder(folder, trained.source_lang, trained.target_lang)
         remembered = RememberedExtractor(trained.extractor, trained.extractor_sha256, "--path")
         load = partial(load_extractor, task=task, layer=trained.attn_layer, heads=trained.attn_heads)

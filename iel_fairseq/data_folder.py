@@ -18,12 +18,13 @@ def first_folder(data: str | None) -> str:
     return utils.split_paths(data or "")[0]
 
 
-def existing_folder(folder: str) -> str:
-    """*folder*, which a checkpoint was trained on, or which is asked for in its place.
+def data_folder_of(asked: str | None, trained: str | None) -> str:
+    """The folder that is *asked* for, or else the one that a checkpoint was *trained* on; None: nobody says.
 
     Raises:
         IELError: it is not there
     """
+    folder = asked or trained or "DATA-BIN"
     if not os.path.isdir(folder):
         raise IELError(f"{folder}: the checkpoint's data folder is not there; say with --data where it is")
     return folder

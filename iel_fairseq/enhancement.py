@@ -130,10 +130,12 @@ class Enhancement:
             ValueError: it is damaged
         """
         remembered, options = cls.from_task_state(state["task_state"]), state["cfg"].task
-        moved = remembered.data is None or not os.path.isdir(remembered.data)
+        data = remembered.data
+        if data is None or not os.path.isdir(data):
+            data = first_folder(options.get("data")) or data
         return replace(
             remembered,
-            data=(first_folder(options.get("data")) if moved else None) or remembered.data,
+            data=data,
             source_lang=options.get("source_lang") or remembered.source_lang,
             target_lang=options.get("target_lang") or remembered.target_lang,
         )

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from iel_fairseq.attention_words import MAX_LEN_A, NotFiniteError, read_attention_words
 from iel_fairseq.checkpoint_safety import in_one_line
-from iel_fairseq.data_folder import existing_folder
+from iel_fairseq.data_folder import data_folder_of
 from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.enhancement import Enhancement
 from iel_fairseq.errors import IELError
@@ -120,7 +120,7 @@ class AttnEnhancedTranslator:
             if remembered.extractor is None and not remembered.reads_itself:
                 raise IELError(f"{path}: not trained on attention words; translate with fairseq-interactive")
             options = state["cfg"].task
-            options.data = folder = existing_folder(data or remembered.data or "DATA-BIN")
+            options.data = folder = data_folder_of(data, remembered.data)
             options.source_lang, options.target_lang = remembered.source_lang, remembered.target_lang
             task = tasks.setup_task(options)  # whose --attn-model is asked for now
         (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
