@@ -68,6 +68,8 @@ class WordEnhancement:
             raise IELError(f"{path}: damaged ({error})") from error
         if remembered.glue_task not in GLUE_TASKS:
             raise IELError(f"{path}: trained for {remembered.glue_task!r}, which is no task of GLUE")
+        if remembered.importance not in (None, *EXPLAINERS):
+            raise IELError(f"{path}: trained on words of {remembered.importance!r}, which is no explainer")
         return remembered
 
     def same_input(self, other: WordEnhancement) -> bool:
@@ -82,8 +84,9 @@ class WordEnhancement:
         """One phrase for a message to the user."""
         if self.importance is None:
             return f"the plain texts of {self.glue_task}"
-        samples = f", {self.samples} samples" if self.samples else ""
-        return f"{self.importance} of {self.extractor} (SHA-256 {self.extractor_sha256}){samples}, seed {self.seed}"
+        samples, seed = EXPLAINERS[self.importance].settings(self.samples, self.seed)
+        drawn = (f", {samples:,} samples" if samples else "") + ("" if seed is None else f", seed {seed}")
+        return f"{self.importance} of {self.extractor} (SHA-256 {self.extractor_sha256}){drawn}"
 
 
 def load_classifier(path: str, device: torch.device, max_tokens: int | None = None) -> Classifier:

@@ -291,7 +291,22 @@ def test_what_makes_another_training():
     assert attention.same_input(replace(attention, samples=8, seed=2))  # it takes neither
     assert not attention.same_input(lime)
     assert lime.describe() == "lime of m.pt (SHA-256 ab), 9 samples, seed 1"
+    assert replace(lime, samples=None).describe() == "lime of m.pt (SHA-256 ab), 5,000 samples, seed 1"
+    assert attention.describe() == "attention of m.pt (SHA-256 ab)"
     assert plain.describe() == "the plain texts of CoLA"
+
+
+@pytest.mark.parametrize(
+    ("unknown", "message"),
+    [
+        ({"glue_task": "WNLI"}, "'WNLI', which is no task of GLUE"),
+        ({"importance": "gradient"}, "'gradient', which is no"),
+    ],
+)
+def test_what_a_newer_version_may_have_trained_for(unknown, message):
+    remembered = replace(WordEnhancement("CoLA", Pretrained("{}")), **unknown)
+    with pytest.raises(IELError, match=rf"^m\.pt: trained (for|on words of) {message}"):
+        WordEnhancement.from_task_state("m.pt", remembered.to_task_state())
 
 
 def test_a_classifier_for_as_many_classes_keeps_its_last_layer_and_other_classes_get_a_new_one(tmp_path):
