@@ -187,7 +187,7 @@ def _joined(pieces: Sequence[str], word: Sequence[int], sentencepiece: bool) -> 
 
 
 def read_readings(path: str | os.PathLike[str]) -> list[Reading]:
-    """The readings in a file that ``iel extract --format jsonl --output`` has written, sentence by sentence.
+    """The readings in a file that ``iel extract`` or ``iel translate`` has written with ``--format jsonl``.
 
     >>> readings = iel_fairseq.read_readings("read.jsonl")
     >>> readings[0].hypothesis, readings[0].attention_words, readings[0].positions

@@ -51,7 +51,7 @@ LIBRARIES = ("ve-fairseq", "torch", "transformers", "sacrebleu", "sacremoses", "
 
 EXAMPLES = """examples:
     iel prepare multi30k -s fr -t en --destdir runs/multi30k
-    iel extract DATA-BIN --path model.pt --gen-subset train
+    iel extract DATA-BIN --path baseline.pt --gen-subset train
     iel extract --help
 """
 

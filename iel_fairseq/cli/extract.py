@@ -1,7 +1,7 @@
 """Extract a data set's attention words: fill the store that training uses, or print them.
 
-    iel extract DATA-BIN --path model.pt --gen-subset train
-    iel extract DATA-BIN --path model.pt --gen-subset test --format pharaoh > alignment.txt
+    iel extract DATA-BIN --path baseline.pt --gen-subset train
+    iel extract DATA-BIN --path baseline.pt --gen-subset test --format pharaoh > alignment.txt
 
 Without --format the store in the data folder is filled. Started again after a kill, or on several machines that share
 the folder, it goes on with what is missing.

@@ -98,9 +98,9 @@ def run(arguments: argparse.Namespace) -> None:
 def _attention(arguments: argparse.Namespace):
     """Draw what a model looked at, as heat map or page (paper, figures 1 and 2).
 
-        echo "Ein Hund läuft." | iel plot attention --path model.pt --output attention.png
-        iel plot attention news.de --path model.pt --remove-bpe --output attention.html
-        iel extract DATA-BIN --path model.pt --format jsonl --all-weights --output read.jsonl
+        echo "Ein Hund läuft." | iel plot attention --path baseline.pt --output attention.png
+        iel plot attention news.de --path baseline.pt --remove-bpe --output attention.html
+        iel extract DATA-BIN --path baseline.pt --format jsonl --all-weights --output read.jsonl
         iel plot attention read.jsonl --sentence 3 --output attention.png
 
     A heat map is of one sentence: source against hypothesis, attention words framed, and x' with its positions under

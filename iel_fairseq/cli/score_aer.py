@@ -5,7 +5,7 @@
 HYPOTHESIS is in Pharaoh format, i-j for source word i and target word j, from 0, as iel extract prints it. Gold
 alignments are of the words of given translations, so extract with --force-target and --remove-bpe:
 
-    iel extract DATA-BIN --path model.pt --gen-subset test --force-target --format pharaoh --remove-bpe > HYPOTHESIS
+    iel extract DATA-BIN --path baseline.pt --gen-subset test --force-target --format pharaoh --remove-bpe > HYPOTHESIS
 
 GOLD has i-j for sure and ipj or i?j for possible links; or it is in the format of the NAACL 2003 shared task, a link a
 line, "SENTENCE SOURCE-WORD TARGET-WORD [S|P]", from 1. Precision counts possible links as right, recall asks for the
