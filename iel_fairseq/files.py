@@ -31,6 +31,7 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
         mode: ``w``, text in UTF-8, or ``wb``
 
     Raises:
+        IELError: another process is writing it
         OSError: it cannot be written, and ``filename`` is *path*; or what is done meanwhile raises it
     """
     encoding = None if "b" in mode else "utf-8"
@@ -40,15 +41,44 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
         return
     temporary = f"{path}.part"
     try:
-        with open(temporary, mode, encoding=encoding) as file:
-            yield file
-        os.replace(temporary, path)
-    except BaseException as error:
-        with suppress(OSError):
-            os.remove(temporary)  # where the disk is full, its space is wanted
-        if isinstance(error, OSError) and (error.filename == temporary or (error.filename is None and no_room(error))):
+        with os.fdopen(_of_this_process(temporary, path), mode, encoding=encoding) as file:
+            try:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())  # what a network drive has no room for, it says now at the latest
+                os.replace(temporary, path)  # while it is locked
+            except BaseException:
+                with suppress(OSError):
+                    os.remove(temporary)  # where the disk is full, its space is wanted
+                raise
+    except OSError as error:
+        if error.filename == temporary or (error.filename is None and no_room(error)):
             error.filename = path
         raise
+
+
+def _of_this_process(temporary: str, path: str) -> int:
+    """Open the file *temporary*, which is to become *path*: empty, and locked as long as it is open.
+
+    Raises:
+        IELError: another process has it
+        OSError: it cannot be opened
+    """
+    while True:
+        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            os.close(descriptor)
+            raise IELError(f"{path}: another process is writing it; wait for that, or name another file") from error
+        except OSError:  # a file system without locks
+            os.ftruncate(descriptor, 0)
+            return descriptor
+        with suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(temporary), os.fstat(descriptor)):
+                os.ftruncate(descriptor, 0)
+                return descriptor
+        os.close(descriptor)  # the other process has just renamed it, or removed it
 
 
 def behind_links(path: str) -> str:

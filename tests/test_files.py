@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import multiprocessing
 import os
 import threading
 
@@ -28,6 +30,71 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
         assert path.read_text() == "old"
     assert path.read_text() == "new"
     assert os.listdir(tmp_path) == ["file"]
+
+
+def hold(path: str, connection) -> None:
+    """Write *path*, and be done when told."""
+    with whole_file(path) as file:
+        file.write("theirs")
+        connection.send("writing")
+        connection.recv()
+    connection.send("written")
+
+
+def test_what_another_process_writes_is_left_to_it(tmp_path):
+    """Two of a command with one output: a job that was queued again while the first one runs."""
+    path = str(tmp_path / "file")
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe()
+    other = context.Process(target=hold, args=(path, there))
+    other.start()
+    assert here.recv() == "writing"
+    with pytest.raises(IELError, match=rf"^{path}: another process is writing it; wait for that"), whole_file(path):
+        pass
+    with pytest.raises(IELError, match="another process is writing it"), output_file(path):
+        pass
+    here.send("go on")
+    assert here.recv() == "written"
+    other.join()
+    assert (tmp_path / "file").read_text() == "theirs"
+    with whole_file(path) as file:
+        file.write("ours")
+    assert (tmp_path / "file").read_text() == "ours"
+
+
+def test_what_a_killed_process_left_is_written_anew(tmp_path):
+    (tmp_path / "file.part").write_text("much more than what comes now")
+    with whole_file(str(tmp_path / "file")) as file:
+        file.write("new")
+    assert (tmp_path / "file").read_text() == "new"
+
+
+def test_the_other_process_ends_while_its_file_is_opened(tmp_path, monkeypatch):
+    """Between opening and locking: what was opened has its own name by then, and must not be written to."""
+    path, lock = tmp_path / "file", fcntl.lockf
+    (tmp_path / "file.part").write_text("theirs")
+
+    def lock_late(descriptor, command):
+        monkeypatch.setattr(fcntl, "lockf", lock)
+        os.replace(f"{path}.part", path)
+        lock(descriptor, command)
+
+    monkeypatch.setattr(fcntl, "lockf", lock_late)
+    with whole_file(str(path)) as file:
+        assert path.read_text() == "theirs"
+        file.write("ours")
+    assert path.read_text() == "ours"
+
+
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", no_locks)
+    (tmp_path / "file.part").write_text("left by a killed process")
+    with whole_file(str(tmp_path / "file")) as file:
+        file.write("new")
+    assert (tmp_path / "file").read_text() == "new"
 
 
 def test_a_pipe_is_written_to_and_stays_one(tmp_path):
