@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import struct
 import zlib
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
 from fairseq.data import ListDataset
-from fairseq.data.indexed_dataset import MMapIndexedDataset, _code_to_dtype
+from fairseq.data.indexed_dataset import MMapIndexedDataset
 
 from iel_fairseq.json_data import read_json
+from iel_fairseq.mmap_index import NO_INDEX, read_index
 
 Rows: TypeAlias = MMapIndexedDataset | ListDataset
 """For each sentence its numbers, int64 ``(J,)``; ``sizes`` holds how many they are."""
@@ -20,14 +20,11 @@ Rows: TypeAlias = MMapIndexedDataset | ListDataset
 FILES = ("positions.bin", "positions.idx")
 """What a manifest has the checksums of."""
 
-DAMAGED = (ValueError, KeyError, TypeError, FileNotFoundError, struct.error)
+DAMAGED = (*NO_INDEX, TypeError, FileNotFoundError)
 """What reading a damaged store raises."""
 
 BLOCK = 1 << 20
 """Bytes that are read at once."""
-
-_HEADER = struct.Struct("<9sQBQ")
-"""Of an index: its kind, version, type of the positions, number of the sentences."""
 
 
 def read_manifest(store: str) -> dict[str, Any]:
@@ -51,7 +48,9 @@ def open_rows(store: str, manifest: dict[str, Any]) -> Rows:
         if crc32(os.path.join(store, name)) != manifest["crc32"][name]:
             raise ValueError("checksum")
     dtype = np.dtype(manifest["dtype"])
-    sizes = _sizes(os.path.join(store, "positions.idx"), dtype)
+    stored, sizes = read_index(os.path.join(store, "positions.idx"))
+    if stored != dtype:
+        raise ValueError("numbers of another type")
     words = int(sizes.sum(dtype=np.int64))
     if (len(sizes), words) != (manifest["sentences"], manifest["words"]):
         raise ValueError("another number of sentences or words")
@@ -67,22 +66,6 @@ def numbers_of(rows: Rows) -> np.ndarray:
     if isinstance(rows, MMapIndexedDataset):
         return np.frombuffer(rows._bin_buffer, dtype=rows._index.dtype)
     return torch.cat([torch.empty(0, dtype=torch.int64), *rows]).numpy()
-
-
-def _sizes(index: str, dtype: np.dtype) -> np.ndarray:
-    """The numbers of positions in fairseq's *index*, int32 ``(sentences,)``. fairseq itself looks at none of it."""
-    with open(index, "rb") as file:
-        content = file.read()
-    kind, version, code, count = _HEADER.unpack_from(content)
-    if (kind, version) != (MMapIndexedDataset.Index._HDR_MAGIC, 1) or _code_to_dtype.get(code) != dtype:
-        raise ValueError("not the index of such positions")
-    if len(content) != _HEADER.size + 12 * count:
-        raise ValueError("an index of another length")
-    sizes = np.frombuffer(content, "<i4", count, _HEADER.size)
-    starts = np.frombuffer(content, "<i8", count, _HEADER.size + 4 * count)
-    if sizes.min(initial=0) < 0 or not np.array_equal(starts, (np.cumsum(sizes) - sizes) * dtype.itemsize):
-        raise ValueError("an index that contradicts itself")
-    return sizes
 
 
 def crc32(path: str) -> int:

@@ -28,6 +28,7 @@ def apply() -> None:
     training.remember_patience()
     training.end_where_a_training_has_ended()
     training.join_sets_as_they_are()
+    training.look_at_sets_before_they_are_read()
     decoding.let_diverse_beams_decode_any_batch()
     decoding.warn_of_one_pass()
     training.let_bf16_do_without_a_tpu()

@@ -118,6 +118,22 @@ def join_sets_as_they_are() -> None:
     translation.load_langpair_dataset = load_langpair_dataset
 
 
+def look_at_sets_before_they_are_read() -> None:
+    """Say in one line what is wrong with a set's files, which fairseq believes until it comes to what is missing."""
+    from fairseq.tasks import translation
+
+    from iel_fairseq.data_folder import check_split
+
+    load = translation.load_langpair_dataset
+
+    @functools.wraps(load)
+    def look_and_load(folder, split, source, source_dictionary, target, target_dictionary, combine, *args, **kwargs):
+        check_split(folder, split, (source, target), (source_dictionary, target_dictionary), combine)
+        return load(folder, split, source, source_dictionary, target, target_dictionary, combine, *args, **kwargs)
+
+    translation.load_langpair_dataset = look_and_load
+
+
 def training_command() -> Any:
     """The module of ``fairseq-train``, where it has been imported, else None."""
     running = sys.modules["__main__"]  # where it was started with python -m

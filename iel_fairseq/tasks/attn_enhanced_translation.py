@@ -18,7 +18,7 @@ from iel_fairseq.attention_store import AttentionPositions, share_of_new
 from iel_fairseq.attn_dropout import AttnDropout
 from iel_fairseq.bootstrapping import Bootstrapping, NoMoreEpochs
 from iel_fairseq.config import AttnEnhancedTranslationConfig
-from iel_fairseq.data_folder import check_data_folder, check_split, first_folder
+from iel_fairseq.data_folder import check_data_folder, first_folder
 from iel_fairseq.dataset import AttnEnhancedDataset, CompleteLanguagePairDataset
 from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.dictionaries import read_dictionary
@@ -258,7 +258,6 @@ class AttnEnhancedTranslationTask(TwoPassTranslationTask):
         """Load a split with plain sources, every sentence in some batch; the data folder that it is from."""
         folders = utils.split_paths(self.cfg.data)
         folder = folders[(epoch - 1) % len(folders)] if split == self.cfg.train_subset else folders[0]
-        check_split(folder, split, self.cfg.source_lang, self.cfg.target_lang)
         self.dataset_to_epoch_iter.pop(self.datasets.get(split), None)
         super().load_dataset(split, epoch=epoch, combine=combine, **kwargs)
         self.datasets[split] = CompleteLanguagePairDataset(self.datasets[split])
