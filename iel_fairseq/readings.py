@@ -111,11 +111,10 @@ class Reading:
     def joined(self) -> Reading:
         """The same in whole words: source pieces add up, those of the hypothesis are averaged.
 
-        Pieces are subword-nmt's, with ``@@`` where a word goes on, or SentencePiece's, with ``▁`` where one begins.
+        Pieces are subword-nmt's, with ``@@`` where a word goes on, or SentencePiece's, with ``▁`` where one begins; the
+        two languages may differ in that. An unknown piece has no mark: it counts as a word, or as a part of one.
         """
-        sentencepiece = any(piece.startswith("▁") for piece in [*self.source, *self.hypothesis])
-        sentencepiece &= not any(piece.endswith("@@") for piece in [*self.source, *self.hypothesis])
-        columns, rows = _words(self.source, sentencepiece), _words(self.hypothesis, sentencepiece)
+        columns, rows = _words(self.source), _words(self.hypothesis)
         word_at = {piece: number for number, word in enumerate(columns, start=1) for piece in word}
         positions = [
             list(dict.fromkeys(word_at[position - 1] for row in word for position in self.positions[row]))
@@ -127,8 +126,8 @@ class Reading:
             whole = [np.stack(by_word, axis=1)[word].mean(axis=0) for word in rows]
             attention = np.array(whole, dtype=float).reshape(len(rows), len(columns) + 1)
         return Reading(
-            [_joined(self.source, word, sentencepiece) for word in columns],
-            [_joined(self.hypothesis, word, sentencepiece) for word in rows],
+            [_joined(self.source, word) for word in columns],
+            [_joined(self.hypothesis, word) for word in rows],
             positions,
             attention,
         )
@@ -165,10 +164,15 @@ def symbols_of(tokens: Tensor, dictionary: Dictionary) -> list[str]:
     return [dictionary[token] for token in tokens[tokens.ne(dictionary.pad())].tolist()[:-1]]
 
 
-def _words(pieces: Sequence[str], sentencepiece: bool) -> list[list[int]]:
+def _are_of_sentencepiece(pieces: Sequence[str]) -> bool:
+    """Which of the marks they have; where text has the other one in it, the one that more of them have."""
+    return sum(piece.startswith("▁") for piece in pieces) > sum(piece.endswith("@@") for piece in pieces)
+
+
+def _words(pieces: Sequence[str]) -> list[list[int]]:
     """Which pieces make up each word."""
     words: list[list[int]] = []
-    goes_on = False
+    sentencepiece, goes_on = _are_of_sentencepiece(pieces), False
     for index, piece in enumerate(pieces):
         if sentencepiece:
             goes_on = index > 0 and not piece.startswith("▁")
@@ -180,8 +184,8 @@ def _words(pieces: Sequence[str], sentencepiece: bool) -> list[list[int]]:
     return words
 
 
-def _joined(pieces: Sequence[str], word: Sequence[int], sentencepiece: bool) -> str:
-    if sentencepiece:
+def _joined(pieces: Sequence[str], word: Sequence[int]) -> str:
+    if _are_of_sentencepiece(pieces):
         return "".join(pieces[index] for index in word).removeprefix("▁")
     return "".join(pieces[index].removesuffix("@@") for index in word)
 

@@ -121,6 +121,13 @@ def test_sentencepieces_are_joined_as_well():
     assert (joined.source, joined.hypothesis) == (["Ein", "Hund", ","], ["a", "dogs"])
     assert joined.positions == [[1], [2, 3]]
     assert joined.attention.tolist() == [[1, 0, 0, 0], [0, pytest.approx(2 / 3), pytest.approx(1 / 3), 0]]
-    assert Reading(["d", "▁x"], ["y", "z"], [[1], [2]]).joined().hypothesis == ["yz"]
+    assert Reading(["d", "▁x"], ["y"], [[1]]).joined().source == ["d", "x"]
+    words = Reading(["▁a", "▁b", "c"], ["x", "y"], [[1], [3]]).joined()  # of one language alone
+    assert (words.source, words.hypothesis, words.positions) == (["a", "bc"], ["x", "y"], [[1], [2]])
+    mixed = Reading(["▁He", "llo", "▁wor", "ld"], ["Hal@@", "lo", "Welt"], [[1], [2], [4]]).joined()
+    assert (mixed.source, mixed.hypothesis) == (["Hello", "world"], ["Hallo", "Welt"])
+    assert mixed.pharaoh == "0-0 1-1"
+    patch = Reading(["▁@@", "▁-1", "▁@@"], ["x"], [[1]]).joined()  # in SentencePiece's text it is a word
+    assert patch.source == ["@@", "-1", "@@"]
     literal = Reading(["a@@", "b", "▁", "d"], ["x"], [[1]]).joined()
     assert literal.source == ["ab", "▁", "d"]  # in subword-nmt's text it is a character

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 from collections.abc import Iterator
 
 from fairseq import utils
@@ -23,6 +24,8 @@ from iel_fairseq.extractor import Extractor, load_extractor
 from iel_fairseq.readings import Reading, readings_of_batch, symbols_of
 from iel_fairseq.store import shards_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
+
+logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,6 +166,8 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
             reading = Reading(source, (), [[position] for position in positions.tolist()])
             yield _line(kind, index, reading)
         return
+    unknown = {dataset.src_dict.unk_word, dataset.tgt_dict.unk_word}
+    uncertain = 0
     for sentences in shards_of(len(dataset)):
         lines = [""] * len(sentences)
         for indices, words in extraction.batches(sentences):
@@ -170,7 +175,13 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
             readings = readings_of_batch(words, rows, dataset.src_dict, dataset.tgt_dict)
             for index, reading in zip(indices, readings, strict=True):
                 lines[index - sentences.start] = _line(kind, index, reading.joined() if remove_bpe else reading)
+                uncertain += not unknown.isdisjoint([*reading.source, *reading.hypothesis])
         yield from lines
+    if remove_bpe and uncertain:
+        logger.warning(
+            f"{uncertain:,} sentences have unknown pieces, which do not say where a word ends: the numbers of the "
+            f"words behind them may be too high or too low"
+        )
 
 
 def _line(kind: str, index: int, reading: Reading) -> str:

@@ -126,7 +126,11 @@ def in_pieces(data, baseline, tmp_path):
 def test_whole_words_are_numbered_as_gold_alignments_have_them(in_pieces, tmp_path, capsys):
     """adjective noun -> NOUN ADJECTIVE is one word on either side."""
     forced = [json.loads(line) for line in printed(*in_pieces, tmp_path, "jsonl", "--force-target")]
+    unknown = sum("<unk>" in [*record["source"], *record["hypothesis"]] for record in forced)
+    assert "unknown pieces" not in capsys.readouterr().err
     pharaoh = printed(*in_pieces, tmp_path, "pharaoh", "--force-target", "--remove-bpe")
+    assert unknown
+    assert f"{unknown} sentences have unknown pieces" in capsys.readouterr().err
     for line, record in zip(pharaoh, forced, strict=True):
         expected = {
             (word_of(record["source"], position - 1), word_of(record["hypothesis"], j))
