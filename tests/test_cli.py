@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from importlib.metadata import version
 
 import pytest
@@ -16,6 +17,8 @@ from commands import BIN, CPU
 
 import iel_fairseq
 from iel_fairseq.cli import SUBCOMMANDS, command_line, main
+from iel_fairseq.cli.files import input_lines, output_file
+from iel_fairseq.errors import IELError
 
 
 def printed(capsys, *arguments: str) -> str:
@@ -40,6 +43,34 @@ SUBPARSERS = {parser.prog.removeprefix("iel "): parser for parser in subcommands
 @pytest.fixture(params=SUBPARSERS)
 def subparser(request) -> argparse.ArgumentParser:
     return SUBPARSERS[request.param]
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["translate", "--path", "m.pt", "--data", ""], "data"),
+        (["translate", "--path", "m.pt", "--attn-model", ""], "attn-model"),
+        (["extract", "", "--path", "m.pt"], "data"),
+    ],
+)
+def test_a_variable_of_the_shell_that_is_not_set(words, name):
+    with pytest.raises(IELError, match=rf"^{name}: an empty value was given"):
+        main(words)
+
+
+@pytest.mark.parametrize(
+    ("stream", "message"),
+    [
+        ("stdin", "standard input is closed; name a file"),
+        ("stdout", "standard output is closed; name a file with --output"),
+    ],
+)
+def test_streams_that_are_closed(monkeypatch, stream, message):
+    """As some that start others leave them: what is printed goes nowhere, and nothing says so."""
+    monkeypatch.setattr(sys, stream, None)
+    with pytest.raises(IELError, match=f"^{message}$"), ExitStack() as stack:
+        input_lines("-") if stream == "stdin" else stack.enter_context(output_file(None))
+    main([])  # prints the help
 
 
 def test_version_names_what_matters_for_a_report_of_a_fault(capsys):

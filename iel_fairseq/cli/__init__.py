@@ -30,6 +30,7 @@ from iel_fairseq.cli import (
     translate,
 )
 from iel_fairseq.cli.help import HelpFormatter
+from iel_fairseq.errors import IELError
 from iel_fairseq.files import discard_standard_output
 
 SUBCOMMANDS = {
@@ -103,9 +104,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not hasattr(parsed, "run"):
         parser.print_help()
         return
+    for name, value in vars(parsed).items():
+        if value == "":  # of a variable of the shell that is not set, most likely
+            raise IELError(f"{name.replace('_', '-')}: an empty value was given; give another one, or leave it out")
     try:
         parsed.run(parsed)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except BrokenPipeError:
         # The reader has seen enough (``| head``): end as a command does that the signal ends. What is still buffered
         # would raise again when the interpreter closes standard output.

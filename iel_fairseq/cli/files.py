@@ -19,8 +19,10 @@ def input_lines(path: str) -> Iterator[str]:
     """The lines of a text file, which may be packed, or of standard input for ``-``; without their ends.
 
     Raises:
-        IELError: as :func:`~iel_fairseq.text_files.numbered_lines`
+        IELError: as :func:`~iel_fairseq.text_files.numbered_lines`; standard input is closed
     """
+    if path == "-" and sys.stdin is None:
+        raise IELError("standard input is closed; name a file")
     numbered = (
         lines_of(input_name(path), lambda: nullcontext(sys.stdin.buffer)) if path == "-" else numbered_lines(path)
     )
@@ -80,6 +82,8 @@ def output_file(path: str | None, mode: str = "w") -> Iterator[IO]:
         IELError: it cannot be written
     """
     if path is None:
+        if sys.stdout is None:
+            raise IELError("standard output is closed; name a file with --output")
         yield sys.stdout
         return
     path = behind_links(path)

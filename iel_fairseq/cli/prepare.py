@@ -81,6 +81,10 @@ def run(arguments: argparse.Namespace) -> None:
         raise IELError(f"--workers {arguments.workers}: it is at least 1")
     if "," in arguments.destdir:
         raise IELError(f"--destdir {arguments.destdir}: fairseq-preprocess takes a comma for the end of a name")
+    if ":" in os.path.abspath(arguments.destdir):
+        raise IELError(
+            f"--destdir {os.path.abspath(arguments.destdir)}: fairseq-train takes a colon for the end of a data folder"
+        )
     if arguments.max_length < 0:
         raise IELError(f"--max-length {arguments.max_length}: a number of words, or 0")
     if not (arguments.max_ratio == 0 or arguments.max_ratio >= 1):

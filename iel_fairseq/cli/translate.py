@@ -87,12 +87,12 @@ def run(arguments: argparse.Namespace) -> None:
             "spaces, in pieces where the data are, and so are the translations"
         )
     line_of = _json if arguments.format == "jsonl" else partial(_text, words=arguments.show_attention_words)
-    at_once = 1 if arguments.input == "-" and sys.stdin.isatty() else AT_ONCE
     name = input_name(arguments.input)
     if os.path.isfile(arguments.input):  # which can be read twice: better to fail now
         for _ in _in_turn(translator.check, input_lines(arguments.input), AT_ONCE, name):
             pass
     lines = tqdm(input_lines(arguments.input), unit=" sentences", disable=None)
+    at_once = 1 if arguments.input == "-" and sys.stdin.isatty() else AT_ONCE
     translate = partial(translator.translate, beam=arguments.beam, all_weights=arguments.all_weights)
     with output_file(arguments.output) as output, translator.one_text():
         for translations in _in_turn(translate, lines, at_once, name):

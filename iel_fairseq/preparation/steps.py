@@ -101,6 +101,9 @@ class Preparation:
     def _run(self) -> dict[str, Any]:
         started = time.perf_counter()
         statistics = {name: self._write_raw(name) for name in self._splits}
+        for name, split in self._splits.items():
+            if not statistics[name]["raw"]:
+                raise IELError(f"{', '.join(split.inputs)}: no sentences; {name} needs some")
         for name in self._splits:
             statistics[name] |= self._tokenize(name, statistics[name]["raw"])
         if not statistics["train"]["kept"]:

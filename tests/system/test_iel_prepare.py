@@ -145,6 +145,25 @@ def test_text_that_cannot_be_prepared_is_one_line(tmp_path):
     with pytest.raises(IELError, match=r"--destdir \S+a,b: fairseq-preprocess takes a comma for the end of a name"):
         cli.main([str(word) for word in ("prepare", *prefixes[:4], "--destdir", tmp_path / "a,b", *OPTIONS)])
     assert not (tmp_path / "a,b").exists()
+    with pytest.raises(IELError, match=r"--destdir \S+a:b: fairseq-train takes a colon for the end of a data folder"):
+        cli.main([str(word) for word in ("prepare", *prefixes[:4], "--destdir", tmp_path / "a:b", *OPTIONS)])
+    assert not (tmp_path / "a:b").exists()
+
+
+@pytest.mark.parametrize("empty", ["valid", "heldout"])
+def test_a_set_without_sentences_is_one_line(text, tmp_path, empty):
+    """With an empty validation set no training begins."""
+    for name in ("train", "valid", "heldout"):
+        for language in ("fr", "en"):
+            source = text / f"{'train' if name == 'train' else 'valid'}.{language}"
+            (tmp_path / f"{name}.{language}").write_text("" if name == empty else source.read_text())
+    prefixes = [
+        f"--{option}pref={tmp_path / name}"
+        for option, name in (("train", "train"), ("valid", "valid"), ("test", "heldout"))
+    ]
+    with pytest.raises(IELError, match=rf"/{empty}\.fr, \S+/{empty}\.en: no sentences; (valid|test) needs some"):
+        cli.main(["prepare", *prefixes, "--destdir", str(tmp_path / "out"), *map(str, OPTIONS)])
+    assert not (tmp_path / "out/data-bin").exists()
 
 
 def test_the_table_is_printed(text, prepared, capsys):
