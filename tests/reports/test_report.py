@@ -20,7 +20,7 @@ from iel_fairseq import cli
 from iel_fairseq.bootstrapping_record import Record, Round
 from iel_fairseq.errors import IELError
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
-from iel_fairseq.reports import differences, report
+from iel_fairseq.reports import differences, report, scores
 from iel_fairseq.reports.differences import most_different
 from iel_fairseq.reports.pages import Picture, Sentences, Table, markdown_page, report_page
 from iel_fairseq.reports.plots import training_figure
@@ -31,6 +31,12 @@ REFERENCES = ["the cat sat on the mat .", "a dog runs in the park", "she sells s
 GOOD = REFERENCES
 FAIR = ["the cat sat on a mat .", "a dog runs in a park", "she sells sea shells", "x < y & z | w"]
 POOR = ["the cat was on a rug .", "one dog ran in a park", "he sells shells", "x < y"]
+
+
+@pytest.fixture(autouse=True)
+def few_trials(monkeypatch):
+    """What significance is has tests of its own; ten times as many trials are most of the time here."""
+    monkeypatch.setattr(scores, "TRIALS", 1000)
 
 
 def checkpoint(path: Path, updates: int, seconds: float, seed: int) -> None:
