@@ -130,9 +130,9 @@ class Enhancement:
             ValueError: it is damaged
         """
         remembered, options = cls.from_task_state(state["task_state"]), state["cfg"].task
-        data = remembered.data
-        if data is None or not os.path.isdir(data):
-            data = first_folder(options.get("data")) or data
+        data, said = remembered.data, first_folder(options.get("data"))
+        if data is None or (not os.path.isdir(data) and os.path.isdir(said)):
+            data = said or data
         return replace(
             remembered,
             data=data,

@@ -87,3 +87,20 @@ def test_decoding_reads_what_training_read(asked, message):
     trained = replace(OURS, attn_layer=-1, attn_heads=(0, 2))
     with nullcontext() if message is None else pytest.raises(IELError, match=message):
         assert trained.asked_for(SimpleNamespace(**{**NOTHING, **asked})) == trained
+
+
+def test_a_data_folder_that_was_moved_has_the_name_that_tells_more(tmp_path, monkeypatch):
+    """What a training was told may be relative to another folder than today's; what it remembers is not."""
+    monkeypatch.chdir(tmp_path)
+    was = str(tmp_path / "elsewhere/bin")
+
+    def folder_of(remembered: str | None, said: str) -> str | None:
+        task_state = Enhancement(data=remembered).to_task_state()
+        return Enhancement.of_training({"task_state": task_state, "cfg": SimpleNamespace(task={"data": said})}).data
+
+    assert folder_of(was, "bin") == was
+    assert folder_of(None, "bin") == "bin"
+    (tmp_path / "bin").mkdir()
+    assert folder_of(was, "bin") == "bin"
+    (tmp_path / "elsewhere/bin").mkdir(parents=True)
+    assert folder_of(was, "bin") == was
