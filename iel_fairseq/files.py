@@ -31,7 +31,7 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
         mode: ``w``, text in UTF-8, or ``wb``
 
     Raises:
-        IELError: another process is writing it
+        IELError: another process is writing it (threads of one take care of themselves)
         OSError: it cannot be written, and ``filename`` is *path*; or what is done meanwhile raises it
     """
     encoding = None if "b" in mode else "utf-8"
@@ -65,7 +65,7 @@ def _of_this_process(temporary: str, path: str) -> int:
         OSError: it cannot be opened
     """
     while True:
-        descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o666)  # not emptied yet: it may be another's
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:

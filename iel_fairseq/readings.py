@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -108,13 +109,16 @@ class Reading:
         """Pairs ``i-j`` of a source word and a word of the hypothesis that looked at it, from 0."""
         return " ".join(f"{position - 1}-{j}" for j, places in enumerate(self.positions) for position in places)
 
-    def joined(self) -> Reading:
+    def joined(self, source_mark: str, target_mark: str) -> Reading:
         """The same in whole words: source pieces add up, those of the hypothesis are averaged.
 
-        Pieces are subword-nmt's, with ``@@`` where a word goes on, or SentencePiece's, with ``▁`` where one begins; the
-        two languages may differ in that. An unknown piece has no mark: it counts as a word, or as a part of one.
+        An unknown piece has no mark: it counts as a word, or as a part of one.
+
+        Args:
+            source_mark: of the pieces of the source language, as :func:`mark_of` finds it
+            target_mark: of the target language
         """
-        columns, rows = _words(self.source), _words(self.hypothesis)
+        columns, rows = _words(self.source, source_mark), _words(self.hypothesis, target_mark)
         word_at = {piece: number for number, word in enumerate(columns, start=1) for piece in word}
         positions = [
             list(dict.fromkeys(word_at[position - 1] for row in word for position in self.positions[row]))
@@ -126,8 +130,8 @@ class Reading:
             whole = [np.stack(by_word, axis=1)[word].mean(axis=0) for word in rows]
             attention = np.array(whole, dtype=float).reshape(len(rows), len(columns) + 1)
         return Reading(
-            [_joined(self.source, word) for word in columns],
-            [_joined(self.hypothesis, word) for word in rows],
+            [_joined(self.source, word, source_mark) for word in columns],
+            [_joined(self.hypothesis, word, target_mark) for word in rows],
             positions,
             attention,
         )
@@ -164,17 +168,33 @@ def symbols_of(tokens: Tensor, dictionary: Dictionary) -> list[str]:
     return [dictionary[token] for token in tokens[tokens.ne(dictionary.pad())].tolist()[:-1]]
 
 
-def _are_of_sentencepiece(pieces: Sequence[str]) -> bool:
-    """Which of the marks they have; where text has the other one in it, the one that more of them have."""
-    return sum(piece.startswith("▁") for piece in pieces) > sum(piece.endswith("@@") for piece in pieces)
+def mark_of(pieces: Iterable[str]) -> str:
+    """By which mark the *pieces* of a language, of its dictionary or of much text, tell words.
+
+    Where text has the other mark in it, it is the one that more of them have.
+
+    Returns:
+        ``▁``, with which SentencePiece's begin where a word does; ``@@``, with which subword-nmt's end where it goes on
+    """
+    marks = Counter(
+        mark for piece in pieces for mark, has in (("▁", piece.startswith("▁")), ("@@", piece.endswith("@@"))) if has
+    )
+    return "▁" if marks["▁"] > marks["@@"] else "@@"
 
 
-def _words(pieces: Sequence[str]) -> list[list[int]]:
+def joined_readings(readings: Sequence[Reading]) -> list[Reading]:
+    """All *readings* of a text in whole words, see :meth:`Reading.joined`."""
+    source = mark_of(piece for reading in readings for piece in reading.source)
+    target = mark_of(piece for reading in readings for piece in reading.hypothesis)
+    return [reading.joined(source, target) for reading in readings]
+
+
+def _words(pieces: Sequence[str], mark: str) -> list[list[int]]:
     """Which pieces make up each word."""
     words: list[list[int]] = []
-    sentencepiece, goes_on = _are_of_sentencepiece(pieces), False
+    goes_on = False
     for index, piece in enumerate(pieces):
-        if sentencepiece:
+        if mark == "▁":
             goes_on = index > 0 and not piece.startswith("▁")
         if goes_on:
             words[-1].append(index)
@@ -184,8 +204,8 @@ def _words(pieces: Sequence[str]) -> list[list[int]]:
     return words
 
 
-def _joined(pieces: Sequence[str], word: Sequence[int]) -> str:
-    if _are_of_sentencepiece(pieces):
+def _joined(pieces: Sequence[str], word: Sequence[int], mark: str) -> str:
+    if mark == "▁":
         return "".join(pieces[index] for index in word).removeprefix("▁")
     return "".join(pieces[index].removesuffix("@@") for index in word)
 

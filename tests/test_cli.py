@@ -16,7 +16,7 @@ import torch
 from commands import BIN, CPU
 
 import iel_fairseq
-from iel_fairseq.cli import SUBCOMMANDS, command_line, main
+from iel_fairseq.cli import SUBCOMMANDS, command_line, doctor, main
 from iel_fairseq.cli.files import input_lines, output_file
 from iel_fairseq.errors import IELError
 
@@ -48,13 +48,14 @@ def subparser(request) -> argparse.ArgumentParser:
 @pytest.mark.parametrize(
     ("words", "name"),
     [
-        (["translate", "--path", "m.pt", "--data", ""], "data"),
-        (["translate", "--path", "m.pt", "--attn-model", ""], "attn-model"),
-        (["extract", "", "--path", "m.pt"], "data"),
+        (["translate", "--path", "m.pt", "--data", ""], "--data"),
+        (["translate", "--path", "m.pt", "--attn-model="], "--attn-model="),
+        (["extract", "", "--path", "m.pt"], "extract"),
+        (["report", "runs", ""], "runs"),
     ],
 )
 def test_a_variable_of_the_shell_that_is_not_set(words, name):
-    with pytest.raises(IELError, match=rf"^{name}: an empty value was given"):
+    with pytest.raises(IELError, match=rf"^{name}: the value behind it is empty; give another one"):
         main(words)
 
 
@@ -70,7 +71,13 @@ def test_streams_that_are_closed(monkeypatch, stream, message):
     monkeypatch.setattr(sys, stream, None)
     with pytest.raises(IELError, match=f"^{message}$"), ExitStack() as stack:
         input_lines("-") if stream == "stdin" else stack.enter_context(output_file(None))
-    main([])  # prints the help
+
+
+def test_who_prints_nothing_needs_no_streams(monkeypatch):
+    for stream in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, stream, None)
+    monkeypatch.setattr(doctor, "run", lambda arguments: print("doing", file=sys.stderr))
+    main(["doctor"])
 
 
 def test_version_names_what_matters_for_a_report_of_a_fault(capsys):

@@ -9,7 +9,7 @@ import pytest
 
 import iel_fairseq
 from iel_fairseq.errors import IELError
-from iel_fairseq.readings import Reading, readings_of
+from iel_fairseq.readings import Reading, joined_readings, readings_of
 
 LINE = {
     "id": 0,
@@ -20,6 +20,11 @@ LINE = {
     "scores": [0.5, 0.6, 0.7, 0.4],
     "attention": [[0.2, 0.5, 0.2, 0.1], [0.3, 0.6, 0.1, 0.0], [0.1, 0.1, 0.7, 0.1], [0.4, 0.3, 0.1, 0.2]],
 }
+
+
+def whole(reading: Reading) -> Reading:
+    """A reading, which is all there is of a text, in whole words."""
+    return joined_readings([reading])[0]
 
 
 def test_enhanced_source_and_positions():
@@ -37,7 +42,7 @@ def test_what_is_written_is_what_was_read():
 
 
 def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_averaged():
-    joined = Reading.of(json.dumps(LINE)).joined()
+    joined = whole(Reading.of(json.dumps(LINE)))
     assert joined.source == ["terrier", "court"]
     assert joined.hypothesis == ["a", "dog", "runs"]
     assert joined.positions == [[1], [1], [2, 1]]
@@ -48,7 +53,7 @@ def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_ave
 def test_pharaoh_format_in_pieces_and_in_whole_words():
     reading = Reading.of(json.dumps(LINE))
     assert reading.pharaoh == "1-0 1-1 2-2 0-3"
-    assert reading.joined().pharaoh == "0-0 0-1 1-2 0-2"  # "runs" looked at both words
+    assert whole(reading).pharaoh == "0-0 0-1 1-2 0-2"  # "runs" looked at both words
 
 
 def test_a_file_is_read_by_one_call(tmp_path):
@@ -62,8 +67,8 @@ def test_a_file_is_read_by_one_call(tmp_path):
     assert second.attention_words == [["rier"], ["rier"], ["court"], ["ter@@"]]
     assert second.scores == LINE["scores"]
     assert second.attention.shape == (4, 4)
-    assert second.joined().attention_words == [["terrier"], ["terrier"], ["court", "terrier"]]
-    assert second.joined().scores is None
+    assert whole(second).attention_words == [["terrier"], ["terrier"], ["court", "terrier"]]
+    assert whole(second).scores is None
     with pytest.raises(IELError, match=r"none\.jsonl: cannot be read \(No such file or directory\)"):
         iel_fairseq.read_readings(tmp_path / "none.jsonl")
 
@@ -71,13 +76,13 @@ def test_a_file_is_read_by_one_call(tmp_path):
 def test_positions_alone_and_empty_sentences():
     plain = Reading.of(json.dumps({key: LINE[key] for key in ("source", "hypothesis", "positions")}))
     assert plain.attention is None
-    assert plain.joined().positions == [[1], [1], [2, 1]]
+    assert whole(plain).positions == [[1], [1], [2, 1]]
     empty = Reading.of(json.dumps({"source": [], "hypothesis": [], "positions": [], "attention": []}))
     assert empty.attention.shape == (0, 1)
-    assert empty.joined().marked == []
+    assert whole(empty).marked == []
     silent = Reading.of(json.dumps({"source": ["ter@@", "rier"], "hypothesis": [], "positions": [], "attention": []}))
     assert silent.attention.shape == (0, 3)
-    assert silent.joined().attention.shape == (0, 2)
+    assert whole(silent).attention.shape == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -111,23 +116,29 @@ def test_nothing_is_one_line():
 
 
 def test_pieces_of_one_word_that_look_at_one_word_are_one_link():
-    joined = Reading(["a@@", "b", "c"], ["x@@", "y"], [[1], [2]]).joined()
+    joined = whole(Reading(["a@@", "b", "c"], ["x@@", "y"], [[1], [2]]))
     assert (joined.positions, joined.pharaoh) == ([[1]], "0-0")
 
 
 def test_sentencepieces_are_joined_as_well():
     source, hypothesis = ["▁Ein", "▁Hun", "d", "▁", ","], ["▁a", "▁do", "g", "s"]
-    joined = Reading(source, hypothesis, [[1], [2], [3], [4]], np.eye(4, 6)).joined()
+    joined = whole(Reading(source, hypothesis, [[1], [2], [3], [4]], np.eye(4, 6)))
     assert (joined.source, joined.hypothesis) == (["Ein", "Hund", ","], ["a", "dogs"])
     assert joined.positions == [[1], [2, 3]]
     assert joined.attention.tolist() == [[1, 0, 0, 0], [0, pytest.approx(2 / 3), pytest.approx(1 / 3), 0]]
-    assert Reading(["d", "▁x"], ["y"], [[1]]).joined().source == ["d", "x"]
-    words = Reading(["▁a", "▁b", "c"], ["x", "y"], [[1], [3]]).joined()  # of one language alone
+    assert whole(Reading(["d", "▁x"], ["y"], [[1]])).source == ["d", "x"]
+    words = whole(Reading(["▁a", "▁b", "c"], ["x", "y"], [[1], [3]]))  # of one language alone
     assert (words.source, words.hypothesis, words.positions) == (["a", "bc"], ["x", "y"], [[1], [2]])
-    mixed = Reading(["▁He", "llo", "▁wor", "ld"], ["Hal@@", "lo", "Welt"], [[1], [2], [4]]).joined()
+    mixed = whole(Reading(["▁He", "llo", "▁wor", "ld"], ["Hal@@", "lo", "Welt"], [[1], [2], [4]]))
     assert (mixed.source, mixed.hypothesis) == (["Hello", "world"], ["Hallo", "Welt"])
     assert mixed.pharaoh == "0-0 1-1"
-    patch = Reading(["▁@@", "▁-1", "▁@@"], ["x"], [[1]]).joined()  # in SentencePiece's text it is a word
+    patch = whole(Reading(["▁@@", "▁-1", "▁@@"], ["x"], [[1]]))  # in SentencePiece's text it is a word
     assert patch.source == ["@@", "-1", "@@"]
-    literal = Reading(["a@@", "b", "▁", "d"], ["x"], [[1]]).joined()
+    silent = Reading(["▁Hallo", "▁Welt"], ["wor", "ld"], [[2], [2]])  # of this sentence nobody knows the mark
+    long = Reading(["▁Hal", "lo"], ["▁hel", "lo"], [[1], [2]])
+    first, _ = joined_readings([silent, long])
+    assert (first.source, first.hypothesis, first.positions) == (["Hallo", "Welt"], ["world"], [[2]])
+    literal = whole(Reading(["a@@", "b", "▁", "d"], ["x"], [[1]]))
     assert literal.source == ["ab", "▁", "d"]  # in subword-nmt's text it is a character
+    more = joined_readings([Reading(["▁", "▁", "a@@", "b"], [], []), Reading(["c@@", "d@@", "e"], [], [])])
+    assert more[0].source == ["▁", "▁", "ab"]  # and may be more often in a sentence, not in a text

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import logging
+import os
 import platform
 import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import torch
@@ -91,9 +93,21 @@ def command_line() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_values(words: Sequence[str]) -> None:
+    """
+    Raises:
+        IELError: one of the *words* of a command is empty, of a variable of the shell that is not set most likely
+    """
+    for before, word in pairwise(["iel", *words]):
+        if word == "" or (word.startswith("--") and word.endswith("=")):
+            raise IELError(f"{word or before}: the value behind it is empty; give another one, or leave it out")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run ``iel SUBCOMMAND ...``; ``iel`` alone prints the help."""
     parser = command_line()
+    if sys.stderr is None:  # closed: what is logged goes nowhere
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115  (until the process ends)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a notebook's is none
         sys.stdout.reconfigure(encoding="utf-8")  # as files are, whatever the locale says
     # Standard output is for what was asked for.
@@ -104,9 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not hasattr(parsed, "run"):
         parser.print_help()
         return
-    for name, value in vars(parsed).items():
-        if value == "":  # of a variable of the shell that is not set, most likely
-            raise IELError(f"{name.replace('_', '-')}: an empty value was given; give another one, or leave it out")
+    _check_values(sys.argv[1:] if arguments is None else arguments)
     try:
         parsed.run(parsed)
         if sys.stdout is not None:

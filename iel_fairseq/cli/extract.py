@@ -21,7 +21,7 @@ from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor, load_extractor
-from iel_fairseq.readings import Reading, readings_of_batch, symbols_of
+from iel_fairseq.readings import Reading, mark_of, readings_of_batch, symbols_of
 from iel_fairseq.store import shards_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
@@ -167,6 +167,7 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
             yield _line(kind, index, reading)
         return
     unknown = {dataset.src_dict.unk_word, dataset.tgt_dict.unk_word}
+    marks = mark_of(dataset.src_dict.symbols), mark_of(dataset.tgt_dict.symbols)
     uncertain = 0
     for sentences in shards_of(len(dataset)):
         lines = [""] * len(sentences)
@@ -174,7 +175,7 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
             rows = [dataset.src[index] for index in indices]
             readings = readings_of_batch(words, rows, dataset.src_dict, dataset.tgt_dict)
             for index, reading in zip(indices, readings, strict=True):
-                lines[index - sentences.start] = _line(kind, index, reading.joined() if remove_bpe else reading)
+                lines[index - sentences.start] = _line(kind, index, reading.joined(*marks) if remove_bpe else reading)
                 uncertain += not unknown.isdisjoint([*reading.source, *reading.hypothesis])
         yield from lines
     if remove_bpe and uncertain:

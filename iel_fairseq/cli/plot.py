@@ -22,7 +22,7 @@ from iel_fairseq.cli.help import HelpFormatter
 from iel_fairseq.cli.texts import texts_name
 from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import read_json
-from iel_fairseq.readings import Reading, readings_of
+from iel_fairseq.readings import Reading, joined_readings, readings_of
 from iel_fairseq.reports.runs import control_score
 
 PICTURES = (".png", ".pdf", ".svg")
@@ -110,7 +110,7 @@ def _attention(arguments: argparse.Namespace):
 
     readings = _readings(arguments)
     if arguments.remove_bpe:
-        readings = [reading.joined() for reading in readings]
+        readings = joined_readings(readings)
     if arguments.output.endswith(".html"):
         return attention_page(readings)
     if not 0 <= arguments.sentence < len(readings):

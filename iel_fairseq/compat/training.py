@@ -119,17 +119,20 @@ def join_sets_as_they_are() -> None:
 
 
 def look_at_sets_before_they_are_read() -> None:
-    """Say in one line what is wrong with a set's files, which fairseq believes until it comes to what is missing."""
+    """Say in one line what is wrong with the files of a set, which fairseq believes until it comes to what is missing.
+
+    For the task ``translation``, and those that load their sets as it does.
+    """
     from fairseq.tasks import translation
 
-    from iel_fairseq.data_folder import check_split
+    from iel_fairseq.binarised_set import check_split
 
     load = translation.load_langpair_dataset
 
     @functools.wraps(load)
-    def look_and_load(folder, split, source, source_dictionary, target, target_dictionary, combine, *args, **kwargs):
-        check_split(folder, split, (source, target), (source_dictionary, target_dictionary), combine)
-        return load(folder, split, source, source_dictionary, target, target_dictionary, combine, *args, **kwargs)
+    def look_and_load(data_path, split, src, src_dict, tgt, tgt_dict, combine, dataset_impl, *args, **kwargs):
+        check_split(data_path, split, (src, tgt), (src_dict, tgt_dict), combine, dataset_impl)
+        return load(data_path, split, src, src_dict, tgt, tgt_dict, combine, dataset_impl, *args, **kwargs)
 
     translation.load_langpair_dataset = look_and_load
 

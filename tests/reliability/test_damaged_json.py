@@ -17,7 +17,7 @@ from iel_fairseq.errors import IELError
 from iel_fairseq.json_data import parse_json
 from iel_fairseq.preparation.journal import Journal
 from iel_fairseq.preparation.prepared_folder import PreparedFolder
-from iel_fairseq.readings import Reading, read_readings
+from iel_fairseq.readings import Reading, joined_readings, read_readings
 from iel_fairseq.reports.plots import bootstrapping_figure
 
 
@@ -101,7 +101,7 @@ def test_readings(tmp_path, record_property, count):
     def read() -> list[Reading]:
         readings = read_readings(file)
         attention_page(readings).encode()
-        attention_page([reading.joined() for reading in readings]).encode()
+        attention_page(joined_readings(readings)).encode()
         return readings
 
     file.write_text(f"{json.dumps(READING)}\n{json.dumps({**READING, 'attention': None, 'scores': None})}\n")

@@ -20,7 +20,7 @@ from iel_fairseq.complete_batches import CompleteBatches
 from iel_fairseq.enhanced_source import enhance_source, enhanced_length
 from iel_fairseq.noise import Noise
 from iel_fairseq.padding import right_padded
-from iel_fairseq.readings import Reading
+from iel_fairseq.readings import Reading, joined_readings
 
 Sentence = list[int]
 
@@ -212,7 +212,7 @@ def test_readings(source, hypothesis, data):
         return numbers
 
     of_source, of_hypothesis = word_of(source), word_of(hypothesis)
-    joined = reading.joined()
+    [joined] = joined_readings([reading])
     links = {(of_source[at - 1], of_hypothesis[j]) for j, at in enumerate(positions)}
     assert {(at - 1, j) for j, places in enumerate(joined.positions) for at in places} == links
     assert "".join(joined.source) == "".join(piece.removesuffix("@@") for piece in source)

@@ -1,4 +1,4 @@
-"""A data folder whose files are not whole, or do not belong together, is one line before anything is read."""
+"""A set whose files are not whole, or do not belong together, is one line before anything is read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import shutil
 import pytest
 from commands import IEL, MODELS, PLAIN, preprocess, run, train
 from fairseq.data import Dictionary
+from fairseq.tasks import translation
 
-from iel_fairseq.data_folder import check_split
+from iel_fairseq.binarised_set import check_split
 from iel_fairseq.errors import IELError
 
 PAIR = ("src", "tgt")
@@ -38,6 +39,7 @@ def cut(path, share: float) -> None:
         ("bin", lambda file: cut(file, 0.5), r"bin: [\d,]+ bytes, its index says [\d,]+; "),
         ("bin", lambda file: cut(file, 0), r"bin: 0 bytes, its index says [\d,]+; "),
         ("bin", lambda file: os.remove(file), "bin: missing; "),
+        ("idx", lambda file: os.remove(file), "idx: missing; "),
         ("idx", lambda file: cut(file, 0.5), "idx: damaged, perhaps cut short; "),
         ("idx", lambda file: cut(file, 0), "idx: damaged, perhaps cut short; "),
         ("idx", lambda file: file.write_bytes(b"MMIDIDX\0\0 and no more"), "idx: damaged, perhaps cut short; "),
@@ -98,6 +100,27 @@ def test_other_kinds_of_data_sets_are_left_to_fairseq(corpus, data, tmp_path, di
     known = ["--srcdict", data / "dict.src.txt", "--tgtdict", data / "dict.tgt.txt"]
     made = preprocess(corpus, tmp_path / "bin", *known, "--dataset-impl", implementation, splits=("test",))
     check_split(str(made), "test", PAIR, dictionaries)
+    if implementation == "raw":  # beside one that is not read
+        shutil.copy(data / "test.src-tgt.src.idx", made)
+        check_split(str(made), "test", PAIR, dictionaries, kind="raw")
+        with pytest.raises(IELError, match=r"test\.src-tgt\.src\.bin: missing"):
+            check_split(str(made), "test", PAIR, dictionaries)
+
+
+def test_the_direction_is_that_of_the_files_that_are_read(folder, dictionaries):
+    """Not that of what somebody left beside them."""
+    (folder / "test.tgt-src.tgt.bak").touch()
+    cut(folder / "test.src-tgt.src.bin", 0.5)
+    with pytest.raises(IELError, match=r"test\.src-tgt\.src\.bin: .* bytes, its index says"):
+        check_split(str(folder), "test", PAIR[::-1], dictionaries[::-1])
+
+
+def test_fairseqs_function_is_called_as_before(folder, dictionaries):
+    named = dict(zip(("src", "tgt", "src_dict", "tgt_dict"), (*PAIR, *dictionaries), strict=True))
+    limits = {"left_pad_source": True, "left_pad_target": False, "max_source_positions": 9, "max_target_positions": 9}
+    options = {"combine": False, "dataset_impl": None, "upsample_primary": 1, **limits}
+    found = translation.load_langpair_dataset(data_path=str(folder), split="test", **named, **options)
+    assert len(found) == 100
 
 
 def test_training_and_decoding_say_so(folder, trained, tmp_path):
