@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -176,10 +175,11 @@ def mark_of(pieces: Iterable[str]) -> str:
     Returns:
         ``▁``, with which SentencePiece's begin where a word does; ``@@``, with which subword-nmt's end where it goes on
     """
-    marks = Counter(
-        mark for piece in pieces for mark, has in (("▁", piece.startswith("▁")), ("@@", piece.endswith("@@"))) if has
-    )
-    return "▁" if marks["▁"] > marks["@@"] else "@@"
+    begin = go_on = 0
+    for piece in pieces:
+        begin += piece.startswith("▁")
+        go_on += piece.endswith("@@")
+    return "▁" if begin > go_on else "@@"
 
 
 def joined_readings(readings: Sequence[Reading]) -> list[Reading]:

@@ -175,10 +175,12 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
             rows = [dataset.src[index] for index in indices]
             readings = readings_of_batch(words, rows, dataset.src_dict, dataset.tgt_dict)
             for index, reading in zip(indices, readings, strict=True):
-                lines[index - sentences.start] = _line(kind, index, reading.joined(*marks) if remove_bpe else reading)
-                uncertain += not unknown.isdisjoint([*reading.source, *reading.hypothesis])
+                if remove_bpe:
+                    uncertain += not unknown.isdisjoint([*reading.source, *reading.hypothesis])
+                    reading = reading.joined(*marks)
+                lines[index - sentences.start] = _line(kind, index, reading)
         yield from lines
-    if remove_bpe and uncertain:
+    if uncertain:
         logger.warning(
             f"{uncertain:,} sentences have unknown pieces, which do not say where a word ends: the numbers of the "
             f"words behind them may be too high or too low"
