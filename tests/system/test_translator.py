@@ -256,7 +256,7 @@ def test_the_data_folder_is_found_from_any_other(trained, data, tmp_path, found,
     assert AttentionReader.from_pretrained("model.pt", cpu=True).read(SENTENCES[:1])
     state["task_state"][KEY]["data"] = str(tmp_path / "gone")
     torch.save(state, tmp_path / "model.pt")
-    with pytest.raises(IELError, match=r"^data-bin: the checkpoint's data folder is not there; say with --data where"):
+    with pytest.raises(IELError, match=r"/gone: the checkpoint's data folder is not there; say with --data where"):
         AttnEnhancedTranslator.from_pretrained("model.pt", cpu=True)
 
 
