@@ -66,19 +66,29 @@ def _of_this_process(temporary: str, path: str) -> int:
     """
     while True:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT, 0o666)  # not emptied yet: it may be another's
-        try:
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except (BlockingIOError, PermissionError) as error:
-            os.close(descriptor)
-            raise IELError(f"{path}: another process is writing it; wait for that, or name another file") from error
-        except OSError:  # a file system without locks
-            os.ftruncate(descriptor, 0)
-            return descriptor
+        with suppress(OSError):  # a file system without locks
+            if not got_lock(descriptor):
+                os.close(descriptor)
+                raise IELError(f"{path}: another process is writing it; wait for that, or name another file")
         with suppress(FileNotFoundError):
             if os.path.samestat(os.stat(temporary), os.fstat(descriptor)):
                 os.ftruncate(descriptor, 0)
                 return descriptor
         os.close(descriptor)  # the other process has just renamed it, or removed it
+
+
+def got_lock(file: IO | int, *part: int) -> bool:
+    """Whether this process has got the lock on *file*, without waiting. The system lets go of a dead process's locks.
+
+    Args:
+        file: open for writing, or its descriptor
+        part: length and start of what shall be locked, in bytes; default: all of it
+    """
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, *part)
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def behind_links(path: str) -> str:
@@ -134,13 +144,11 @@ def alone_in(folder: str) -> Iterator[None]:
         IELError: nothing can be written there
     """
     path = os.path.join(folder, "lock")
-    with ExitStack() as stack:  # the system lets go of a dead process's locks
+    with ExitStack() as stack:
         with writing(path):
             os.makedirs(folder, exist_ok=True)
             lock = stack.enter_context(open(path, "ab"))
-            try:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
+            if not got_lock(lock):
                 logger.info(f"{folder}: waiting for another process that works in this folder")
                 fcntl.lockf(lock, fcntl.LOCK_EX)
         yield

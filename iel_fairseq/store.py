@@ -29,7 +29,7 @@ import numpy as np
 from fairseq.data.indexed_dataset import MMapIndexedDataset
 
 from iel_fairseq.errors import IELError
-from iel_fairseq.files import whole_file
+from iel_fairseq.files import got_lock, whole_file
 from iel_fairseq.json_data import write_json
 from iel_fairseq.store_files import DAMAGED, FILES, Rows, crc32, open_rows, read_manifest
 from iel_fairseq.version import __version__
@@ -243,10 +243,8 @@ class Store:
 
 @contextmanager
 def _locked(lock: IO, byte: int) -> Iterator[bool]:
-    """Whether this process got the lock on *byte*, without waiting. The system lets go of a dead process's locks."""
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, byte)
-    except (BlockingIOError, PermissionError):
+    """Whether this process got the lock on *byte*, without waiting."""
+    if not got_lock(lock, 1, byte):
         yield False
         return
     try:
