@@ -23,6 +23,7 @@ def apply() -> None:
     ranks.let_ranks_without_gpu_gather()
     libraries.attend_without_cudnn()
     training.tell_tasks_that_a_round_begins()
+    training.keep_trainings_apart()
     training.let_a_restart_make_the_same_batches()
     training.let_curricula_end()
     training.remember_patience()

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 logger = logging.getLogger(__name__)
@@ -28,6 +29,34 @@ def tell_tasks_that_a_round_begins() -> None:
         begin(trainer, epoch)
 
     Trainer.begin_epoch = begin_epoch
+
+
+def keep_trainings_apart() -> None:
+    """Refuse a training into the ``--save-dir`` of another one that runs: both would write the same checkpoints.
+
+    It is refused before the training set is read. The rank that writes has the lock as long as it has its trainer.
+    """
+    from fairseq.distributed.utils import is_master
+    from fairseq.trainer import Trainer
+
+    from iel_fairseq.errors import IELError
+    from iel_fairseq.files import got_lock
+
+    make = Trainer.__init__
+
+    @functools.wraps(make)
+    def make_alone(trainer, cfg, *args, **kwargs):
+        save_dir = cfg.checkpoint.save_dir
+        if is_master(cfg.distributed_training) and not cfg.checkpoint.no_save:
+            with suppress(OSError):  # a file system without locks
+                trainer.save_dir_lock = open(os.path.join(save_dir, "training.lock"), "ab")  # noqa: SIM115  (that long)
+                if not got_lock(trainer.save_dir_lock):
+                    raise IELError(
+                        f"{save_dir}: another training writes into it; wait for that, or give another --save-dir"
+                    )
+        make(trainer, cfg, *args, **kwargs)
+
+    Trainer.__init__ = make_alone
 
 
 def let_a_restart_make_the_same_batches() -> None:

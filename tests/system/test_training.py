@@ -29,6 +29,7 @@ from commands import (
 )
 from documents import blocks
 from fairseq.models.transformer import TransformerModel
+from forked import ForkedCommand
 
 from iel_fairseq.enhancement import KEY
 
@@ -62,6 +63,26 @@ def test_a_training_that_is_finished_makes_no_further_update(data, trained, tmp_
     assert "done training" in second
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
     assert "num_updates: 4 >= max_update: 4" in train(data, tmp_path, *words[:-1], 4)
+
+
+def test_one_training_at_a_time_writes_into_a_folder(data, tmp_path):
+    """As when a job is queued again while the first one runs."""
+    words = (*PLAIN, *MODELS["transformer"], "--max-epoch", 1000)
+    first = ForkedCommand("fairseq-train", [*training(data, tmp_path), *map(str, words)], tmp_path, environment=CPU)
+    try:
+        while "begin training epoch 1" not in first.error:
+            assert first.wait(0.1) is None, first.error[-3000:]
+        told = train(data, tmp_path, *words, fails=True).splitlines()[-1]
+        assert told == (
+            f"iel_fairseq: error: {tmp_path}: another training writes into it; "
+            f"wait for that, or give another --save-dir"
+        )
+        assert "done training" in train(data, tmp_path, *words[:-1], 1, "--no-save")
+        assert first.wait(0) is None
+    finally:
+        first.kill()
+    assert first.wait(60) is not None
+    assert "done training" in train(data, tmp_path, *words[:-2], "--max-update", 1)
 
 
 def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_path):
