@@ -5,7 +5,10 @@ Results are read with :func:`read_attention_positions` and :func:`read_readings`
 
 import logging
 
-# Before fairseq is imported: this part of it tells everybody to install tensorboardX.
+# Before fairseq is imported: one part of it lets all of a program's libraries log what they do, down to DEBUG, unless
+# the program has said what is logged; another one tells everybody to install tensorboardX.
+_said = logging.NullHandler()
+logging.root.addHandler(_said)
 logging.getLogger("fairseq.tasks.text_to_speech").setLevel(logging.WARNING)
 
 from iel_fairseq import compat  # noqa: E402
@@ -24,6 +27,8 @@ from iel_fairseq.tasks import (  # noqa: E402, F401  (registers the tasks)
 )
 from iel_fairseq.translator import AttnEnhancedTranslation, AttnEnhancedTranslator  # noqa: E402
 from iel_fairseq.version import __version__  # noqa: E402
+
+logging.root.removeHandler(_said)
 
 __all__ = [
     "AttentionReader",

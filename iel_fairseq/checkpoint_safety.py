@@ -23,6 +23,8 @@ DOES_NOT_FIT = ("size mismatch", "Missing key(s)", "Unexpected key(s)")
 """How torch's lines about weights begin."""
 OF_THE_MACHINE = (MemoryError, torch.OutOfMemoryError, getattr(torch, "AcceleratorError", MemoryError))
 """Errors that are no fault of a file; the last one is not in older torch."""
+COMPUTED = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""What weights are, other than quantized ones."""
 LONGEST_LINE = 200
 """Characters of what a library says."""
 LONGEST = 1000
@@ -84,8 +86,17 @@ def task_state_of(path: str) -> dict[str, Any]:
 
 
 def first_that_is_not_finite(weights: dict[str, Tensor]) -> str | None:
-    """The name of the first of *weights* that holds NaN or infinity; None: all are finite."""
-    return next((name for name, weight in weights.items() if not weight.isfinite().all()), None)
+    """The name of the first of *weights* that holds NaN or infinity; None: all are finite.
+
+    Minus infinity alone may be a mask, and what is computed in no such type is left to who computes with it.
+    """
+    numbers = {name: weight for name, weight in weights.items() if weight.dtype in COMPUTED}
+    broken = (name for name, weight in numbers.items() if not weight.isfinite().all() and not _is_mask(weight))
+    return next(broken, None)
+
+
+def _is_mask(weight: Tensor) -> bool:
+    return bool((weight.eq(0) | weight.eq(-torch.inf)).all())
 
 
 def what_is_wrong(error: Exception) -> str:

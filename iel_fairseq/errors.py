@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import re
 
 import torch
@@ -19,6 +20,10 @@ class IELError(Exception):
 
     def __init__(self, message: str):
         super().__init__(" ".join(line.strip() for line in message.splitlines()))  # it may quote a library, or a file
+
+    def __reduce__(self) -> tuple:
+        """From one process to another, also where a subclass makes its message of something else."""
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]
 
 
 def of_another_rank(error: BaseException) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import logging
 import multiprocessing
 import os
 import signal
@@ -22,9 +24,10 @@ from fairseq.dataclass.configs import DistributedTrainingConfig, FairseqConfig
 from fairseq.distributed import utils as distributed_utils
 from fairseq.file_io import PathManager
 from fairseq_cli import train as fairseq_train
+from tiny_models import make_task
 from torch.multiprocessing import ProcessExitedException, ProcessRaisedException
 
-from iel_fairseq.checkpoint_safety import in_one_line
+from iel_fairseq.checkpoint_safety import first_that_is_not_finite, in_one_line
 from iel_fairseq.compat import ranks
 from iel_fairseq.errors import IELError
 
@@ -127,6 +130,13 @@ def test_working_torchaudio_is_left_alone(tmp_path):
     (tmp_path / "torchaudio.py").write_text("version = 'works'")
     done = python("import iel_fairseq, torchaudio; assert torchaudio.version == 'works'", tmp_path)
     assert done.returncode == 0, done.stderr
+    assert not done.stderr
+
+
+def test_what_is_logged_is_for_the_program_to_say(tmp_path):
+    """A part of fairseq would let all libraries log what they do, down to DEBUG."""
+    done = python("import logging, iel_fairseq as i; print(logging.root.handlers, logging.root.level)", tmp_path)
+    assert done.stdout == f"[] {logging.WARNING}\n"
 
 
 def test_our_errors_are_one_line_others_keep_their_traceback(tmp_path):
@@ -216,6 +226,33 @@ def test_what_a_curriculum_leaves_is_shuffled_in_each_epoch_behind_it():
     assert sorted(epochs[2]) == sorted(epochs[3]) == in_order
 
 
+def test_the_epoch_may_be_given_by_its_place():
+    """As tasks that have a ``get_batch_iterator`` of their own do."""
+    task, words = make_task(), torch.arange(4)
+    dataset = task.build_dataset_for_inference([words] * 3, [4] * 3)
+    by_place = task.get_batch_iterator(dataset, None, 1, None, False, 1, 1, 1, 0, 0, 3)
+    assert by_place.epoch == 3
+    anew = task.get_batch_iterator(dataset, None, 1, None, False, 1, 1, 1, 0, 0, 4, 0, True)
+    assert (anew.epoch, by_place.epoch) == (4, 3)
+
+
+def test_what_a_program_does_when_ranks_have_met_is_done_as_well(monkeypatch):
+    done: list[str] = []
+    monkeypatch.setattr(distributed_utils, "get_data_parallel_group", lambda: done.append("connected"))
+    then = ranks._Connected(lambda cfg: done.append(cfg) or "its own")
+    assert then("cfg") == "its own"
+    assert ranks._Connected(None)("cfg") == "cfg"
+    assert done == ["connected", "cfg", "connected"]
+
+
+def test_a_mask_and_weights_in_eight_bits_are_no_diverged_training():
+    mask = torch.full((3, 3), -torch.inf).triu(1)
+    weights = {"mask": mask, "bits": torch.zeros(2).to(torch.float8_e4m3fn), "weight": torch.ones(2)}
+    assert first_that_is_not_finite(weights) is None
+    for value in (torch.nan, torch.inf, -torch.inf):
+        assert first_that_is_not_finite({**weights, "broken": torch.tensor([1, value])}) == "broken"
+
+
 def test_a_library_that_is_missing_is_no_fault_of_the_checkpoint():
     with pytest.raises(IELError) as raised, in_one_line("baseline.pt", "no extractor can be made of it"):
         import_module("no_such_library")
@@ -256,7 +293,7 @@ def alone(cfg: FairseqConfig) -> None:
 
 def test_torchrun_with_one_gpu_on_each_machine_is_one_training(monkeypatch):
     monkeypatch.setattr(fairseq_train, "main", alone)
-    assert begun(monkeypatch, alone, TORCHRUN) == ("env://", 2, 1, 0, ranks._connected)
+    assert begun(monkeypatch, alone, TORCHRUN) == ("env://", 2, 1, 0, ranks._Connected(None))
 
 
 @pytest.mark.parametrize("variables", [{}, {**TORCHRUN, "WORLD_SIZE": "1"}, {"RANK": "1", "WORLD_SIZE": "2"}])
@@ -280,14 +317,32 @@ def test_a_command_that_does_not_train_is_alone(monkeypatch):
     ],
 )
 def test_what_ranks_meet_is_one_line(error, line, capsys):
-    sys.excepthook(type(error), error, None)
+    sys.excepthook(*raised_in("fairseq_cli.train", error))
     [said] = capsys.readouterr().err.splitlines()
     assert said.startswith(f"iel_fairseq: error: {line}")
     assert "Duplicate GPU" in said or "Duplicate GPU" not in str(error)
 
 
-def test_what_else_a_process_has_raised_keeps_its_traceback(capsys):
-    error = ProcessRaisedException("Traceback\nValueError: x\n", 1, 2)
-    sys.excepthook(type(error), error, None)
+@pytest.mark.parametrize(
+    ("module", "error"),
+    [
+        ("fairseq_cli.train", ProcessRaisedException("Traceback\nValueError: x\n", 1, 2)),
+        ("tool", ProcessExitedException("process 1 terminated with exit code x", 1, 2, 1)),
+        ("tool", RuntimeError("cannot parse /data/gloo/x")),
+        ("tool", OSError(errno.ENOSPC, "No space left on device", "x")),
+    ],
+)
+def test_what_else_is_raised_keeps_its_traceback(module, error, capsys):
+    """As in a program that uses this package beside other things."""
+    sys.excepthook(*raised_in(module, error))
     assert "iel_fairseq: error" not in (said := capsys.readouterr().err)
-    assert "ValueError: x" in said
+    assert said.startswith("Traceback")
+    assert "x" in said.rstrip().splitlines()[-1]
+
+
+def raised_in(module: str, error: Exception) -> tuple:
+    """What ``sys.exc_info`` says of an *error* that code of *module* raises."""
+    try:
+        exec("raise error", {"__name__": module, "error": error})
+    except Exception:
+        return sys.exc_info()

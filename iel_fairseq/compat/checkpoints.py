@@ -51,6 +51,7 @@ def explain_unreadable_checkpoints() -> None:
     weights that are not finite fairseq decodes all the same, and prints what comes out.
     """
     from fairseq import checkpoint_utils
+    from fairseq.file_io import PathManager
 
     load = checkpoint_utils.load_checkpoint_to_cpu
 
@@ -58,7 +59,7 @@ def explain_unreadable_checkpoints() -> None:
     def load_checkpoint_to_cpu(path, *args, **kwargs):
         if os.path.isdir(path):
             raise IELError(f"{path}: a folder; give a checkpoint file")
-        if not os.path.isfile(path):
+        if not PathManager.isfile(path):
             raise IELError(f"{path}: no such checkpoint file")
         try:
             check_sums(path)

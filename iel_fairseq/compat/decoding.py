@@ -19,13 +19,15 @@ def let_diverse_beams_decode_any_batch() -> None:
     search = DiverseBeamSearch.step
 
     @functools.wraps(search)
-    def step(self, time, lprobs, scores, prev_output_tokens=None, original_batch_idxs=None):
-        if time == 0:
+    def step_by_rows(self, step, lprobs, scores, prev_output_tokens=None, original_batch_idxs=None):
+        if original_batch_idxs is None:
+            return search(self, step, lprobs, scores, prev_output_tokens)
+        if step == 0:
             self.sentences = original_batch_idxs  # all of the batch; later without those that have ended
         rows = original_batch_idxs.unsqueeze(1).eq(self.sentences).int().argmax(dim=1)
-        return search(self, time, lprobs, scores, prev_output_tokens, rows)
+        return search(self, step, lprobs, scores, prev_output_tokens, rows)
 
-    DiverseBeamSearch.step = step
+    DiverseBeamSearch.step = step_by_rows
 
 
 def warn_of_one_pass() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import os
 from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -56,17 +58,23 @@ def let_ranks_connect_when_they_begin() -> None:
                 _take_the_ranks_of_torchrun(ranks)
             distributed_utils.infer_init_method(ranks)
         if ranks.distributed_init_method is not None:
-            kwargs["after_distributed_init_fn"] = _connected
+            kwargs["after_distributed_init_fn"] = _Connected(kwargs.get("after_distributed_init_fn"))
         return call(cfg, main, **kwargs)
 
     distributed_utils.call_main = call_main
 
 
-def _connected(cfg):
-    from fairseq.distributed import utils as distributed_utils
+@dataclass(frozen=True)
+class _Connected:
+    """Connects a rank, which may be a process that fairseq starts, and does what *then* was to be done."""
 
-    distributed_utils.get_data_parallel_group()
-    return cfg
+    then: Callable | None
+
+    def __call__(self, cfg):
+        from fairseq.distributed import utils as distributed_utils
+
+        distributed_utils.get_data_parallel_group()
+        return cfg if self.then is None else self.then(cfg)
 
 
 def _take_the_ranks_of_torchrun(cfg):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import os
 import sys
@@ -68,14 +69,19 @@ def let_a_restart_make_the_same_batches() -> None:
     from fairseq.tasks import FairseqTask
 
     get = FairseqTask.get_batch_iterator
+    signature = inspect.signature(get)
 
     @functools.wraps(get)
-    def get_batch_iterator(task, dataset, *args, epoch=1, **kwargs):
-        anew = kwargs.get("disable_iterator_cache") or kwargs.get("update_epoch_batch_itr")
+    def get_batch_iterator(task, dataset, *args, **kwargs):
+        given = signature.bind(task, dataset, *args, **kwargs)
+        given.apply_defaults()
+        options = given.arguments
+        anew = options["disable_iterator_cache"] or options["update_epoch_batch_itr"]
         if anew or not task.can_reuse_epoch_itr(dataset):
-            return get(task, dataset, *args, epoch=epoch, **kwargs)
+            return get(task, dataset, *args, **kwargs)
         kept = dataset in task.dataset_to_epoch_iter
-        iterator = get(task, dataset, *args, epoch=1, **kwargs)
+        epoch, options["epoch"] = options["epoch"], 1
+        iterator = get(*given.args, **given.kwargs)
         if not kept:
             iterator.epoch = epoch
             dataset.set_epoch(epoch)
@@ -176,7 +182,8 @@ def training_command() -> Any:
 def remember_patience() -> None:
     """Let a training that was started again have as much of its ``--patience`` left as it had.
 
-    fairseq counts validations that have brought nothing, but does not write their number into checkpoints.
+    fairseq counts validations that have brought nothing, but does not write their number into checkpoints. It, and the
+    best score, fairseq keeps for the next training of the same process, as the jobs of a hydra multirun are.
     """
     from fairseq import checkpoint_utils
     from fairseq.trainer import Trainer
@@ -198,9 +205,10 @@ def remember_patience() -> None:
     @functools.wraps(load)
     def load_checkpoint(cfg, trainer, **options):
         goes_on = resumed_checkpoint(cfg) is not None and not (cfg.reset_optimizer or cfg.reset_meters)
+        for function in (checkpoint_utils.save_checkpoint, spent):  # what another training has left
+            for name in ("best", "num_runs"):
+                vars(function).pop(name, None)
         extra_state, epoch_itr = load(cfg, trainer, **options)
-        for name in ("best", "num_runs"):  # of another training in this process
-            vars(spent).pop(name, None)
         if goes_on:
             vars(spent).update((extra_state or {}).get("patience", {}))
         return extra_state, epoch_itr

@@ -29,7 +29,7 @@ from commands import (
 )
 from documents import blocks
 from fairseq.models.transformer import TransformerModel
-from forked import ForkedCommand
+from forked import ForkedCommand, run_forked
 
 from iel_fairseq.enhancement import KEY
 
@@ -83,6 +83,19 @@ def test_one_training_at_a_time_writes_into_a_folder(data, tmp_path):
         first.kill()
     assert first.wait(60) is not None
     assert "done training" in train(data, tmp_path, *words[:-2], "--max-update", 1)
+
+
+def test_trainings_of_one_process_know_nothing_of_each_other(data, tmp_path):
+    """As the jobs of a hydra multirun: the second one, worse than the first, has a best checkpoint all the same."""
+    options = (*PLAIN, *MODELS["transformer"], "--max-epoch", "1")
+    jobs = [
+        ["fairseq-train", *training(data, tmp_path / name), *options, "--lr", lr]
+        for name, lr in (("first", "5e-3"), ("second", "1e-9"))
+    ]
+    code = f"import sys\nfrom fairseq_cli.train import cli_main\nfor sys.argv in {jobs}: cli_main()"
+    _, log = run_forked("python", ["-c", code], tmp_path)
+    assert log.count("done training") == 2
+    assert (tmp_path / "second" / "checkpoint_best.pt").exists()
 
 
 def test_a_training_does_not_go_on_with_another_extractor(data, trained, tmp_path):
