@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 import torch
@@ -58,7 +59,7 @@ class NotFiniteError(IELError):
         self.batch, self.row, self.model = batch, row, model
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class AttentionWords:
     """What an extractor generated for a batch, and where it looked (paper, Algorithm 1).
 
@@ -215,7 +216,7 @@ class _Generation:
         shape = (self._steps, len(src_tokens))
         self._hypotheses = src_tokens.new_full(shape, self._eos)
         self._columns = src_tokens.new_zeros(shape)
-        self._scores = torch.zeros(shape, device=src_tokens.device)
+        self._scores = torch.zeros(shape, dtype=torch.float32, device=src_tokens.device)
         # To find out who has ended makes the host wait for a GPU.
         self._look_every = 1 if src_tokens.device.type == "cpu" else 8
         self._time = 0
@@ -312,7 +313,7 @@ def read_attention_words(
     src_tokens, src_lengths = right_padded(src_tokens, pad)
     hypotheses, lengths = right_padded(hypotheses, pad)
     is_word = src_tokens.ne(pad) & src_tokens.ne(eos)
-    positions, scores = torch.zeros_like(hypotheses), torch.zeros(hypotheses.shape, device=hypotheses.device)
+    positions, scores = torch.zeros_like(hypotheses), torch.zeros_like(hypotheses, dtype=torch.float32)
     weights = scores.new_zeros(*hypotheses.shape, src_tokens.size(1))
     fits = lengths.le(model.max_decoder_positions()).unsqueeze(1)
     rows = _readable(model, src_lengths, is_word & fits)
@@ -321,7 +322,7 @@ def read_attention_words(
         encoder_out = model.encoder(src_tokens[rows, :columns], src_lengths=src_lengths[rows])
         prefixes = torch.cat([hypotheses.new_full((len(rows), 1), eos), hypotheses[rows, :-1]], dim=1)
         with reading_attention(model.decoder, layer, heads, alone=True) as (options, read_attention):
-            attention = read_attention(model.decoder(prefixes, encoder_out=encoder_out, **options))
+            _, attention = read_attention(partial(model.decoder, prefixes, encoder_out=encoder_out, **options))
         score, column = attention.masked_fill(~is_word[rows, :columns].unsqueeze(1), -1.0).max(dim=2)
         positions[rows], scores[rows], weights[rows, :, :columns] = column + 1, score.float(), attention.float()
         _check_finite(None, scores.masked_fill(hypotheses.eq(pad), 0))

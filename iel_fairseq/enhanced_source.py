@@ -14,7 +14,7 @@ from iel_fairseq.padding import longest, right_padded
 Lengths = TypeVar("Lengths", Tensor, np.ndarray)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EnhancedSource:
     """A batch of enhanced sources (paper, Algorithm 3). B sentences, S' columns.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -45,7 +45,7 @@ class Reading:
     source: Sequence[str]
     hypothesis: Sequence[str]
     positions: Sequence[Sequence[int]]
-    attention: np.ndarray | None = None
+    attention: np.ndarray | None = field(default=None, compare=False)
     scores: Sequence[float] | None = None
 
     @classmethod
@@ -74,7 +74,10 @@ class Reading:
 
     @property
     def values(self) -> dict[str, Any]:
-        """What :meth:`of` reads, as JSON has it: a line of ``iel extract --format jsonl``, but for its number."""
+        """A line of ``iel extract --format jsonl``, but for its number.
+
+        :meth:`of` reads it, unless pieces of words have been joined.
+        """
         values: dict[str, Any] = {
             "source": self.source,
             "hypothesis": self.hypothesis,

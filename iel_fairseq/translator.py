@@ -123,7 +123,8 @@ class AttnEnhancedTranslator:
             options.data = folder = data_folder_of(data, remembered.data)
             options.source_lang, options.target_lang = remembered.source_lang, remembered.target_lang
             task = tasks.setup_task(options)  # whose --attn-model is asked for now
-        (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
+        with torch.random.fork_rng(devices=[]):  # who calls this draws what was to be drawn
+            (model,), cfg, task = checkpoint_utils.load_model_ensemble_and_task([path], task=task, state=state)
         device, dtype = chosen_device(cpu), chosen_dtype(fp16, bf16)
         model.to(device, dtype).eval()
         # Not fairseq's prepare_for_inference_, which binds a ConvS2S to one size of beam.
@@ -220,11 +221,11 @@ class AttnEnhancedTranslator:
         """Sentences that have words, of similar lengths together: their numbers, and fairseq's batch."""
         tokens = self._tokens(sentences)
         lengths = np.array([len(row) for row in tokens], dtype=np.int64)
-        numbers = np.argsort(lengths, kind="stable")
+        order = np.argsort(lengths, kind="stable")
         dataset = self._task.build_dataset_for_inference(tokens, lengths)
         device = next(self._model.parameters()).device
         for batch in data_utils.batch_by_size(
-            numbers[lengths[numbers] > 1],
+            order[lengths[order] > 1],
             lambda number: lengths[number],
             max_tokens=max(MAX_TOKENS, int(lengths.max(initial=0))),
         ):

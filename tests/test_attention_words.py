@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pickle
 import random
 
 import pytest
@@ -10,6 +11,7 @@ import torch
 from tiny_models import EOS, PAD, UNK, batch, make_fconv, make_lstm, make_nonautoregressive, make_transformer
 
 from iel_fairseq.attention_words import (
+    NotFiniteError,
     _Generation,
     check_extractor,
     extract_attention_words,
@@ -379,6 +381,48 @@ def test_nothing_stays_with_a_model_that_was_read(make):
     model = make().eval()
     extract_attention_words(model, batch(*sentences(5)), max_len_a=1, max_len_b=2)
     assert not any(module._forward_hooks for module in model.modules())
+
+
+@pytest.mark.parametrize("make", [make_transformer, make_fconv])
+def test_a_model_may_be_used_while_it_is_read(make):
+    """By the same thread, between two batches: by its owner, or to read others."""
+    model = make().eval()
+    sources = [batch(*sentences(2, seed=seed)) for seed in range(4)]
+    options = {"max_len_a": 1, "max_len_b": 2}
+    found = []
+    together = [extract_from_batches(model, enumerate(sources[half : half + 2]), **options) for half in (0, 2)]
+    for pair in zip(*together, strict=True):
+        found.append([words for _, words in pair])
+        model(sources[0], (sources[0] != PAD).sum(1), sources[0])
+    for number, source in enumerate(sources):
+        expected = extract_attention_words(model, source, **options)
+        assert torch.equal(found[number % 2][number // 2].positions, expected.positions)
+
+
+@pytest.mark.parametrize("make", [make_transformer, make_fconv])
+def test_scores_are_float32_whatever_the_programs_own_numbers_are(make):
+    model, source = make().eval(), batch([4, 5])
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        words = extract_attention_words(model, source)
+        assert words.scores.dtype == read_attention_words(model, source, words.hypotheses).scores.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(before)
+
+
+def test_no_heads_are_refused_and_those_of_an_iterator_read():
+    model, source = make_transformer().eval(), batch([4, 5])
+    with pytest.raises(IELError, match="--attn-heads: none are given; leave it out for all"):
+        extract_attention_words(model, source, heads=[])
+    some = extract_attention_words(model, source, heads=iter([1, 2]))
+    assert torch.equal(some.scores, extract_attention_words(model, source, heads=[1, 2]).scores)
+
+
+def test_errors_go_from_process_to_process():
+    error = pickle.loads(pickle.dumps(NotFiniteError([3, 4], 1, "sentence 5", "extractor.pt")))
+    assert str(error).startswith("extractor.pt, sentence 5: attention or probabilities are not finite")
+    assert (error.batch, error.row, error.model) == ([3, 4], 1, "extractor.pt")
 
 
 def test_given_hypotheses_are_read_without_probabilities(monkeypatch):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from fairseq.models import FairseqEncoderDecoderModel, FairseqIncrementalDecoder
@@ -21,6 +22,9 @@ from torch import Tensor, nn
 from iel_fairseq.errors import IELError
 from iel_fairseq.greedy_decoding.dense import PackedWeights
 from iel_fairseq.greedy_decoding.transformer_steps import TransformerSteps, is_standard_transformer, nothing_or_nan
+
+ReadAttention: TypeAlias = Callable[[Callable[[], tuple]], tuple[tuple, Tensor]]
+"""Calls a decoder; its output, and the attention with which it was computed."""
 
 
 class Cohort(Protocol):
@@ -81,6 +85,7 @@ def decoding_steps(
     Raises:
         IELError: the model's decoder gives no attention, or has no such layer or head
     """
+    heads = None if heads is None else list(heads)
     with reading_attention(model.decoder, layer, heads) as (options, read_attention):
         if is_standard_transformer(model.decoder):
             yield TransformerSteps(model, options["alignment_layer"], heads, packed)
@@ -130,7 +135,7 @@ class FairseqSteps:
         self,
         model: FairseqEncoderDecoderModel,
         options: dict[str, Any],
-        read_attention: Callable[[tuple], Tensor],
+        read_attention: ReadAttention,
     ):
         """
         Args:
@@ -150,11 +155,14 @@ class FairseqSteps:
         found, attention = [], []
         for cohort, newest in zip(cohorts, tokens.split([len(cohort) for cohort in cohorts]), strict=True):
             cohort.prefix = torch.cat([cohort.prefix, newest.unsqueeze(1)], dim=1)
-            decoder_out = self._model.decoder(
-                cohort.prefix,
-                encoder_out=cohort.encoder_out,
-                incremental_state=cohort.incremental_state,
-                **self._options,
+            decoder_out, weights = self._read_attention(
+                partial(
+                    self._model.decoder,
+                    cohort.prefix,
+                    encoder_out=cohort.encoder_out,
+                    incremental_state=cohort.incremental_state,
+                    **self._options,
+                )
             )
             if getattr(self._model.decoder, "adaptive_softmax", None) is None:
                 scores = decoder_out[0][:, -1]  # the largest logit is the largest probability
@@ -163,21 +171,21 @@ class FairseqSteps:
             scores[:, self._model.decoder.dictionary.pad()] = -torch.inf
             largest, words = scores.max(dim=1)
             found.append(words)
-            attention.append(self._read_attention(decoder_out)[:, -1] + nothing_or_nan(largest))
+            attention.append(weights[:, -1] + nothing_or_nan(largest))
         return torch.cat(found), attention
 
 
 @contextmanager
 def reading_attention(
     decoder: FairseqIncrementalDecoder, layer: int | None, heads: Sequence[int] | None, *, alone: bool = False
-) -> Iterator[tuple[dict, Callable[[tuple], Tensor]]]:
-    """Give the options that make *decoder* compute attention, and a function that reads it.
+) -> Iterator[tuple[dict, ReadAttention]]:
+    """Give the options that make *decoder* compute attention, and a function that calls it and reads it.
 
     With *alone* nothing else is wanted of the decoder: a Transformer does without the probabilities, which take most of
     the memory.
 
-    The function takes the decoder's output and returns attention ``(B, steps, columns)``, over source columns, of the
-    steps that were asked for. What fairseq's decoders return themselves is enough neither for single heads
+    The function returns the decoder's output and attention ``(B, steps, columns)``, over source columns, of the steps
+    that were asked for. What fairseq's decoders return themselves is enough neither for single heads
     (Transformer: the first N only) nor for one layer (ConvS2S: the average only), hence hooks on the attention
     modules.
 
@@ -204,7 +212,7 @@ def reading_attention(
                 f"--attn-layer and --attn-heads choose within Transformer and ConvS2S decoders, "
                 f"not within {type(decoder).__name__}; leave them out"
             )
-        yield {}, lambda decoder_out: _returned_attention(decoder, decoder_out)
+        yield {}, partial(_read_returned, decoder)
         return
 
     modules = [module for module in attending if module is not None]
@@ -213,22 +221,30 @@ def reading_attention(
         raise IELError(f"the extractor's {type(decoder).__name__} gives no attention{chosen}; it cannot be read")
     if heads is not None:
         heads = [_index("--attn-heads", head, modules[0].num_heads, "attention heads") for head in heads]
+        if not heads:
+            raise IELError("--attn-heads: none are given; leave it out for all")
 
     weights: list[Tensor] = []
-    thread = threading.get_ident()  # others may use the same model at the same time
+    reader: int | None = None  # the thread; it, and others, may call the same model for something else
 
     def remember(module: nn.Module, inputs: tuple, out: tuple) -> None:
-        if threading.get_ident() == thread:
+        if threading.get_ident() == reader:
             weights.append(out[1])
 
     handles = [module.register_forward_hook(remember) for module in modules]
 
-    def read(decoder_out: tuple) -> Tensor:
-        averaged = torch.stack(weights).float().mean(dim=0) if len(weights) > 1 else weights[0].float()
-        weights.clear()
+    def read(decode: Callable[[], tuple]) -> tuple[tuple, Tensor]:
+        nonlocal reader
+        reader = threading.get_ident()
+        try:
+            decoder_out = decode()
+            averaged = torch.stack(weights).float().mean(dim=0) if len(weights) > 1 else weights[0].float()
+        finally:
+            reader = None
+            weights.clear()
         if averaged.dim() == 4:  # a Transformer's: (heads, B, steps, columns)
             averaged = (averaged if heads is None else averaged[list(heads)]).mean(dim=0)
-        return averaged
+        return decoder_out, averaged
 
     try:
         yield options, read
@@ -237,15 +253,16 @@ def reading_attention(
             handle.remove()
 
 
-def _returned_attention(decoder: FairseqIncrementalDecoder, decoder_out: tuple) -> Tensor:
-    """The attention that any other decoder returns beside its output, ``(B, steps, columns)``."""
+def _read_returned(decoder: FairseqIncrementalDecoder, decode: Callable[[], tuple]) -> tuple[tuple, Tensor]:
+    """What any other decoder returns, and the attention that is a part of it, ``(B, steps, columns)``."""
+    decoder_out = decode()
     extra = decoder_out[1] if len(decoder_out) > 1 else None
     attention = extra.get("attn") if isinstance(extra, dict) else extra
     if isinstance(attention, (list, tuple)):
         attention = attention[0] if attention else None
     if attention is None:
         raise IELError(f"the extractor's {type(decoder).__name__} gives no attention; it cannot be read")
-    return attention
+    return decoder_out, attention
 
 
 def _index(option: str, value: int, size: int, what: str) -> int:

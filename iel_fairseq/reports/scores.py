@@ -62,7 +62,13 @@ def compare(
 
     Returns:
         by name of the system, by name of the metric
+
+    Raises:
+        ValueError: as many translations as references are not there, of some system
     """
+    for name, texts in translations.items():
+        if len(texts) != len(references):
+            raise ValueError(f"{name}: {len(texts):,} translations for {len(references):,} references")
     first = control or next(iter(translations))
     names = [first, *(name for name in translations if name != first)]
     by_character = CHARACTERS.get(without_region(language))

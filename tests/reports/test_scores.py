@@ -55,6 +55,11 @@ def test_what_is_written_without_spaces_is_compared_by_characters(language, toke
     assert found["chrF"].score == 100
 
 
+def test_each_reference_has_its_translation():
+    with pytest.raises(ValueError, match="system: 2 translations for 3 references"):
+        compare(None, {"system": ["a", "b"]}, ["a", "b", "c"])
+
+
 @pytest.mark.parametrize(
     ("better", "worse", "exact"), [(0, 0, 1), (1, 0, 1), (2, 0, 1 / 2), (4, 0, 1 / 8), (5, 1, 7 / 32)]
 )
