@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -104,10 +105,11 @@ def load_classifier(path: str, device: torch.device, max_tokens: int | None = No
     state = checkpoint_utils.load_checkpoint_to_cpu(path)
     remembered = WordEnhancement.from_task_state(path, state["task_state"])
     with in_one_line(path, "no classifier can be made of its configuration, tokenizer and weights"):
-        model = HFSequenceClassifier(remembered.pretrained)
+        with torch.random.fork_rng(devices=[]):  # who calls this draws what was to be drawn
+            model = HFSequenceClassifier(remembered.pretrained)
         model.load_state_dict(state["model"])
     glue = GLUE_TASKS[remembered.glue_task]
     with in_one_line(path, "it cannot read a text"):  # what some settings are shows only then
         Classifier(model, glue, torch.device("cpu"), path=path).scores(["text"])
         model.check_padding()
-    return Classifier(model, glue, device, max_tokens, path, sha256, remembered.importance)
+    return Classifier(model, glue, device, max_tokens, os.path.abspath(path), sha256, remembered.importance)

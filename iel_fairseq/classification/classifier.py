@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,7 +26,28 @@ TOKENS_WITH_ATTENTION = {"cpu": 4096, "cuda": 16_384}
 """Likewise where the attention of all layers is kept, each token's to each."""
 
 
-@dataclass(frozen=True)
+_switching = threading.Lock()
+
+
+@contextmanager
+def _eager_attention(model: HFSequenceClassifier) -> Iterator[None]:
+    """The way of computing that gives attention weights, until the last of those who want it at once has ended."""
+    hf: Any = model.hf
+    with _switching:
+        if not model.attention_readers:
+            model.attention_before = hf.config._attn_implementation
+            hf.set_attn_implementation("eager")
+        model.attention_readers += 1
+    try:
+        yield
+    finally:
+        with _switching:
+            model.attention_readers -= 1
+            if not model.attention_readers:
+                hf.set_attn_implementation(model.attention_before)
+
+
+@dataclass(frozen=True, eq=False)
 class Attention:
     """What one text's ``[CLS]`` looked at (paper, section 2.3).
 
@@ -108,6 +130,8 @@ class Classifier:
             IELError: the model has no attention that can be read, its first token is not ``[CLS]``, or what it says of
                 a text, or looks at, is not finite
         """
+        if not texts:
+            return
         tokenizer = self.model.tokenizer
         firsts, seconds = split_pairs(texts)
         # One call for numbers and places: tokenising twice would cost as much as a layer of a small model.
@@ -117,7 +141,7 @@ class Classifier:
         if tokenizer.cls_token_id is None or any(ids[0] != tokenizer.cls_token_id for ids in batch["input_ids"]):
             raise IELError(f"{self.path}: its input does not begin with [CLS], whose attention was to be read")
         encoded = encoded_of(batch)
-        with self._eager_attention():
+        with _eager_attention(self.model):
             for rows, logits, weights in self._computed(encoded, attentions=True):
                 scores = self._as_scores(logits)
                 self._check_finite([texts[row] for row in rows], np.concatenate([scores, weights], axis=1))
@@ -141,17 +165,6 @@ class Classifier:
             raise IELError(
                 f"{self.path}: what it says of {text!r} is not finite (NaN or infinity); take another checkpoint"
             )
-
-    @contextmanager
-    def _eager_attention(self) -> Iterator[None]:
-        """The way of computing that gives attention weights."""
-        hf: Any = self.model.hf
-        before = hf.config._attn_implementation
-        hf.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            hf.set_attn_implementation(before)
 
     def _computed(self, encoded: list[Encoded], attentions: bool) -> Iterator[tuple[list[int], Tensor, np.ndarray]]:
         """Batch by batch: rows of *encoded*, logits, and, with *attentions*, what ``[CLS]`` attends to."""

@@ -17,7 +17,7 @@ from fairseq.logging import progress_bar
 
 from iel_fairseq.classification.classifier import Classifier
 from iel_fairseq.classification.encoding import without_special_tokens
-from iel_fairseq.classification.words import words_of
+from iel_fairseq.classification.words import SEPARATOR, words_of
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
 from iel_fairseq.store import SHARD_SENTENCES, Store
@@ -85,8 +85,17 @@ class ImportanceExtraction:
     def __post_init__(self) -> None:
         """
         Raises:
-            IELError: *samples* are too few to tell anything
+            IELError: one text instead of a list, or pairs beside single ones; no such explainer; *samples* are too few
+                to tell anything
         """
+        if isinstance(self.texts, str):
+            raise IELError(f"{self.texts[:40]!r}: one text, where a list of texts is wanted; put it in brackets")
+        pairs = [SEPARATOR in text for text in self.texts]
+        if any(pairs) and not all(pairs):
+            single = self.texts[pairs.index(False)]
+            raise IELError(f"{single[:40]!r}: a single text beside pairs, which have a tab; explain them apart")
+        if self.importance not in EXPLAINERS:
+            raise IELError(f"{self.importance}: no such explainer; take {', '.join(EXPLAINERS)}")
         check_samples(self.samples)
 
     @cached_property

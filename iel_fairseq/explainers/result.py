@@ -11,7 +11,7 @@ import numpy as np
 from iel_fairseq.classification.words import Word, words_of
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Explanation:
     """How much each word of a text matters.
 

@@ -38,6 +38,10 @@ class HFSequenceClassifier(BaseFairseqModel):
         self.tokenizer = pretrained.build_tokenizer()
         check_vocabulary(self.tokenizer, embeddings_of(self.hf))
         self.limit = longest_input(self.hf, self.tokenizer)
+        self.attention_readers = 0
+        """How many read its attention at once."""
+        self.attention_before: str | None = None
+        """How it computed attention before they did."""
 
     @classmethod
     def build_model(cls, cfg, task):

@@ -84,6 +84,21 @@ def test_attention_is_the_last_layers_of_cls_summed_over_heads_and_pieces(classi
     classifier.model.hf.set_attn_implementation("sdpa")
 
 
+def test_several_may_read_attention_at_once(classifier):
+    before = classifier.model.hf.config._attn_implementation
+    alone = dict(classifier.attention(TEXTS))
+    for (one, attention), (other, another) in zip(*(classifier.attention(TEXTS) for _ in range(2)), strict=True):
+        assert one == other
+        assert (attention.weights == alone[one].weights).all()
+        assert (another.weights == alone[one].weights).all()
+    some, more = classifier.attention(TEXTS), classifier.attention(TEXTS)
+    next(some)
+    next(more)
+    some.close()
+    assert len(list(more)) == len(TEXTS) - 1
+    assert classifier.model.hf.config._attn_implementation == before != "eager"
+
+
 def test_a_model_without_cls_first_is_one_line(tmp_path):
     classifier = make_classifier(tmp_path)
     classifier.model.tokenizer.cls_token = "[MASK]"

@@ -100,6 +100,25 @@ def test_rows_hold_any_number(extraction):
     assert explanation.scores.tolist() == np.array([-1e-30, np.pi], dtype=np.float32).tolist()
 
 
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        ({"texts": "one text"}, "'one text': one text, where a list of texts is wanted; put it in brackets"),
+        ({"texts": ["a dog\ta cat", "a dog"]}, "'a dog': a single text beside pairs, which have a tab; explain them"),
+        ({"importance": "limes"}, "limes: no such explainer; take attention, "),
+    ],
+)
+def test_what_cannot_be_explained_is_one_line(extraction, asked, message):
+    with pytest.raises(IELError) as caught:
+        replace(extraction, **asked)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", EXPLAINERS)
+def test_no_texts_have_no_explanations(extraction, name):
+    assert replace(extraction, texts=[], importance=name).explanations() == []
+
+
 @pytest.mark.parametrize("samples", [-1, 0, 1])
 def test_too_few_samples_are_one_line(extraction, samples):
     with pytest.raises(IELError, match=f"--importance-samples {samples}: it is at least 2"):
