@@ -83,9 +83,12 @@ class Bootstrapping:
                     "--best-checkpoint-metric bleu: each round would read the worst model; "
                     "add --maximize-best-checkpoint-metric"
                 )
-        for option, value in (("--no-save", cfg.no_save), ("--disable-validation", cfg.disable_validation)):
-            if value:
-                raise IELError(f"{option}: a round reads the best checkpoint of those before; leave the option out")
+        for option in ("no_save", "disable_validation", "validate_after_updates"):
+            if getattr(cfg, option):
+                raise IELError(
+                    f"--{option.replace('_', '-')}: a round reads the best checkpoint of those before; "
+                    f"leave the option out"
+                )
         if cfg.no_save_optimizer_state and not cfg.bootstrap_restart:
             raise IELError(
                 "--no-save-optimizer-state: a round goes on with the optimizer of the best checkpoint; "

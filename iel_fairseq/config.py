@@ -82,6 +82,7 @@ class AttnEnhancedTranslationConfig(TranslationConfig, TrainingStart):
     save_interval_updates: int = II("checkpoint.save_interval_updates")
     disable_validation: bool = II("dataset.disable_validation")
     skip_invalid_size_inputs_valid_test: bool = II("dataset.skip_invalid_size_inputs_valid_test")
+    validate_after_updates: int = II("dataset.validate_after_updates")
     validate_interval: int = II("dataset.validate_interval")
     validate_interval_updates: int = II("dataset.validate_interval_updates")
     max_epoch: int = II("optimization.max_epoch")

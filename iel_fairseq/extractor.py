@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from fairseq import checkpoint_utils, models
+from fairseq import checkpoint_utils, models, quantization_utils
 from fairseq.data import Dictionary
 from fairseq.models import FairseqEncoderDecoderModel
 from fairseq.models.transformer import TransformerDecoderBase
@@ -68,6 +68,7 @@ def load_extractor(
         _check_dictionaries(path, task, state["model"], enhancement)
         with torch.random.fork_rng(devices=[]):  # sampling draws what it draws without an extractor
             model = models.build_model(cfg.model, task, from_checkpoint=True)
+            model = quantization_utils.quantize_model_scalar(model, cfg.model)  # as fairseq's tasks do
         model.load_state_dict(state["model"], strict=True, model_cfg=cfg.model)
     check_extractor(model, layer, heads)
     model.eval()

@@ -28,7 +28,7 @@ def bootstrapping(save_dir, **options) -> Bootstrapping:
         **{"no_save": False, "save_interval": 1, "save_interval_updates": 0, "validate_interval": 1},
         **{"disable_validation": False, "restore_file": "checkpoint_last.pt", "continue_once": None},
         **{"reset_dataloader": False, "checkpoint_suffix": "", "validate_interval_updates": 0, "max_epoch": 0},
-        **{"no_save_optimizer_state": False},
+        **{"no_save_optimizer_state": False, "validate_after_updates": 0},
     }
     cfg = Namespace(save_dir=str(save_dir), **values, **{**others, **options})
     Bootstrapping.check_options(cfg)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from fairseq.modules.quantization.scalar.modules import IntLinear
 from tiny_models import checkpoint_of
 
 from iel_fairseq.dictionaries import dictionary_fingerprint
@@ -55,6 +56,19 @@ def test_equal_fingerprints_count_whatever_has_become_of_the_data_folder(task, s
 def test_other_fingerprints_count_where_the_data_folder_is_gone(task, saved, tmp_path, side):
     with pytest.raises(IELError, match=f"{side} dictionary is not the data's: their fingerprints differ"):
         load_extractor(saved(tmp_path / "gone", **{f"{side}_dictionary": "0" * 64}), task)
+
+
+def test_what_is_trained_with_rounded_weights_is_read_with_them(task, saved, tmp_path, monkeypatch):
+    """As fairseq decodes with it. (It puts them on the GPU, wherever the model is.)"""
+    monkeypatch.setattr(torch.Tensor, "cuda", lambda tensor: tensor)
+    monkeypatch.setattr(torch.nn.Module, "cuda", lambda module: module)
+    path = saved(tmp_path / "data")
+    state = torch.load(path)
+    state["cfg"]["model"]["quant_noise_scalar"] = 0.5
+    torch.save(state, path)
+    model = load_extractor(path, task).model
+    assert isinstance(model.encoder.layers[0].fc1, IntLinear)
+    assert model.encoder.embed_tokens.weight.equal(state["model"]["encoder.embed_tokens.weight"])
 
 
 @pytest.mark.parametrize("languages", [("src", "fr"), ("fr", "tgt"), ("tgt", "src")])

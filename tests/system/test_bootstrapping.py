@@ -253,6 +253,10 @@ def test_one_model_for_both_passes_needs_no_second_file(data, trained, tmp_path)
         (("--bootstrap-rounds", 0), "--bootstrap-rounds 0: it is at least 1"),
         (("--bootstrap-epoch-patience", -1), "--bootstrap-epoch-patience -1: it is at least 0"),
         (("--disable-validation",), "--disable-validation: a round reads the best checkpoint of those before; leave"),
+        (
+            ("--validate-after-updates", 9),
+            "--validate-after-updates: a round reads the best checkpoint of those before",
+        ),
         (("--no-save",), "--no-save: a round reads the best checkpoint of those before; leave the option out"),
         (("--no-save-optimizer-state",), "--no-save-optimizer-state: a round goes on with the optimizer of the best"),
         (
