@@ -60,8 +60,10 @@ def check_split(
                 "check the name, the languages and the data folder"
             )
         if kind in (None, "mmap"):
-            _check_indexed_sides([f"{start}{language}" for language in languages], dictionaries)
+            _check_indexed_sides([f"{start}{language}" for language in languages], dictionaries, kind)
         texts = [f"{start}{source}{ending}" for ending in TEXTS if os.path.isfile(f"{start}{source}{ending}")]
+        if kind is None and not os.path.isfile(f"{start}{source}.idx"):
+            raise IELError(f"{texts[0]}: not binarised; do that (fairseq-preprocess), or give --dataset-impl")
         if number == 0 and not any(os.path.getsize(text) for text in texts):
             raise IELError(f"{folder}: split {split!r} holds no sentences")
         if not combine:
@@ -73,7 +75,9 @@ def _is_there(side: str) -> bool:
     return any(os.path.isfile(f"{side}{ending}") for ending in (*TEXTS, ".idx"))
 
 
-def _check_indexed_sides(sides: list[str], dictionaries: tuple[Dictionary, Dictionary | None]) -> None:
+def _check_indexed_sides(
+    sides: list[str], dictionaries: tuple[Dictionary, Dictionary | None], kind: str | None
+) -> None:
     """
     Raises:
         IELError: memory-mapped files of one of the *sides* are not whole, or not of its dictionary; or one side has
@@ -87,7 +91,8 @@ def _check_indexed_sides(sides: list[str], dictionaries: tuple[Dictionary, Dicti
             continue
         if len(there) == 1:
             raise IELError(f"{numbers if there == [index] else index}: missing; {AGAIN}")
-        if not _is_of_another_kind(index):
+        text_is_read = kind is None and os.path.isfile(side)  # fairseq looks for that first
+        if not text_is_read and not _is_of_another_kind(index):
             sentences[index] = _check_indexed(index, numbers, dictionary)
     if len(set(sentences.values())) > 1:
         (one, count), (other, others) = sentences.items()

@@ -45,7 +45,7 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
             try:
                 yield file
                 file.flush()
-                os.fsync(file.fileno())  # what a network drive has no room for, it says now at the latest
+                _sync(file)
                 os.replace(temporary, path)  # while it is locked
             except BaseException:
                 with suppress(OSError):
@@ -55,6 +55,15 @@ def whole_file(path: str, mode: str = "w") -> Iterator[IO]:
         if error.filename == temporary or (error.filename is None and no_room(error)):
             error.filename = path
         raise
+
+
+def _sync(file: IO) -> None:
+    """Have all of *file* on its disk: what a network drive has no room for, it says now at the latest."""
+    try:
+        os.fsync(file.fileno())
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):  # a file system that cannot do it
+            raise
 
 
 def _of_this_process(temporary: str, path: str) -> int:

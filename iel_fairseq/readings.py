@@ -170,6 +170,11 @@ def symbols_of(tokens: Tensor, dictionary: Dictionary) -> list[str]:
     return [dictionary[token] for token in tokens[tokens.ne(dictionary.pad())].tolist()[:-1]]
 
 
+def is_marked(piece: str) -> bool:
+    """Whether *piece* has a mark of either kind, see :func:`mark_of`."""
+    return piece.startswith("▁") or piece.endswith("@@")
+
+
 def mark_of(pieces: Iterable[str]) -> str:
     """By which mark the *pieces* of a language, of its dictionary or of much text, tell words.
 

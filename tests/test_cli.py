@@ -16,7 +16,7 @@ import torch
 from commands import BIN, CPU
 
 import iel_fairseq
-from iel_fairseq.cli import SUBCOMMANDS, command_line, doctor, main
+from iel_fairseq.cli import SUBCOMMANDS, _check_values, command_line, doctor, main
 from iel_fairseq.cli.files import input_lines, output_file
 from iel_fairseq.errors import IELError
 
@@ -43,6 +43,10 @@ SUBPARSERS = {parser.prog.removeprefix("iel "): parser for parser in subcommands
 @pytest.fixture(params=SUBPARSERS)
 def subparser(request) -> argparse.ArgumentParser:
     return SUBPARSERS[request.param]
+
+
+def test_a_value_may_end_as_an_option_without_one_does():
+    _check_values(["translate", "--path=models/a=", "-a="])
 
 
 @pytest.mark.parametrize(

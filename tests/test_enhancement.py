@@ -71,6 +71,11 @@ def test_a_training_remembers_the_seed_of_its_noise():
     assert trained.noise == Noise(0.5, 7)
 
 
+def test_a_training_remembers_its_round_and_no_noise_as_none():
+    trained = Enhancement().with_words_of("/a.pt", "ab", SimpleNamespace(**NOTHING, attn_dropout=0.0, seed=7), 3)
+    assert (trained.round, trained.attn_noise, trained.extractor) == (3, 0.0, "/a.pt")
+
+
 def test_noise_that_is_asked_for_has_the_seed_of_the_command():
     assert OURS.asked_for(SimpleNamespace(**{**NOTHING, "attn_noise": 0.5, "seed": 7})).noise == Noise(0.5, 7)
 

@@ -149,10 +149,71 @@ def test_what_cannot_be_read_meanwhile_is_not_blamed_on_the_output(tmp_path):
         raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
 
-@pytest.mark.parametrize(("number", "mend"), [(errno.ENOSPC, "free space there, or name"), (errno.EACCES, "name")])
+@pytest.mark.parametrize(
+    ("number", "mend"),
+    [
+        *((number, "free space there, or name") for number in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)),
+        (errno.EACCES, "name"),
+    ],
+)
 def test_the_mend_is_one_that_helps(number, mend):
     error = OSError(number, os.strerror(number))
     assert str(not_written("x", error)) == f"x: cannot be written ({os.strerror(number)}); {mend} another place"
+    inside = OSError(number, os.strerror(number), "x/file")
+    assert str(not_written("x", inside)).startswith("x/file: cannot be written")
+
+
+def test_an_error_names_the_file_that_was_to_be_written(tmp_path):
+    with pytest.raises(FileNotFoundError) as caught, whole_file(str(tmp_path / "none" / "file")):
+        pass
+    assert caught.value.filename == str(tmp_path / "none" / "file")
+    with pytest.raises(OSError, match="full") as full, whole_file(str(tmp_path / "file")):
+        raise OSError(errno.ENOSPC, "full")
+    assert full.value.filename == str(tmp_path / "file")
+
+
+def test_all_of_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done: list = []
+    sync, name = os.fsync, os.replace
+    monkeypatch.setattr(os, "fsync", lambda number: (done.append(os.fstat(number).st_size), sync(number)))
+    monkeypatch.setattr(os, "replace", lambda *paths: (done.append("named"), name(*paths)))
+    with whole_file(str(tmp_path / "file")) as file:
+        file.write("text")
+    assert done == [4, "named"]
+
+
+def test_a_file_system_that_cannot_tell_what_is_on_its_disk(tmp_path, monkeypatch):
+    def fails(number: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", lambda _: fails(errno.EINVAL))
+    with whole_file(str(tmp_path / "file")) as file:
+        file.write("text")
+    assert (tmp_path / "file").read_text() == "text"
+    monkeypatch.setattr(os, "fsync", lambda _: fails(errno.EDQUOT))
+    with pytest.raises(OSError, match="quota"), whole_file(str(tmp_path / "file")) as file:
+        file.write("more")
+    assert (tmp_path / "file").read_text() == "text"
+
+
+def test_others_may_read_a_file(tmp_path):
+    before = os.umask(0o022)
+    try:
+        with whole_file(str(tmp_path / "file")):
+            pass
+    finally:
+        os.umask(before)
+    assert (tmp_path / "file").stat().st_mode & 0o777 == 0o644
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN])
+def test_a_lock_that_another_process_has_may_be_told_of_in_two_ways(tmp_path, monkeypatch, number):
+    def locked(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "lockf", locked)
+    with pytest.raises(IELError, match="another process is writing it"), whole_file(str(tmp_path / "file")):
+        pass
 
 
 def test_an_error_of_what_is_read_meanwhile_is_not_the_outputs(tmp_path):

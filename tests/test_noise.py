@@ -59,6 +59,12 @@ def test_a_sentence_has_the_same_noise_in_every_batch():
     assert noisy(Noise(0.5, seed=8), batch(texts[0]), torch.tensor([positions[0]]))[0].tolist() != alone[0]
 
 
+def test_noise_stays_what_trained_models_have_read():
+    """Drawn once, and written down."""
+    source, positions = batch([5, 6, 7, 8, 9]), torch.tensor([[1, 2, 3, 4, 5, 5]])
+    assert noisy(Noise(0.5, seed=1), source, positions).tolist() == [[2, 2, 1, 4, 2, 5]]
+
+
 def test_no_sentences_and_no_words():
     assert noisy(Noise(1.0), torch.zeros(0, 3, dtype=torch.long), torch.zeros(0, 0, dtype=torch.long)).shape == (0, 0)
     assert noisy(Noise(1.0), batch([], [4]), torch.tensor([[0], [1]])).tolist() == [[0], [1]]

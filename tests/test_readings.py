@@ -41,6 +41,12 @@ def test_what_is_written_is_what_was_read():
     assert Reading.of(json.dumps(positions_only)).values == positions_only
 
 
+def test_numbers_are_written_as_exactly_as_documented():
+    reading = Reading(["a"], ["b"], [[1]], np.array([[0.12344, 0.87656]]), [0.1234564])
+    assert reading.values["attention"] == [[0.1234, 0.8766]]
+    assert reading.values["scores"] == [0.123456]
+
+
 def test_in_whole_words_source_pieces_add_up_and_those_of_the_hypothesis_are_averaged():
     joined = whole(Reading.of(json.dumps(LINE)))
     assert joined.source == ["terrier", "court"]

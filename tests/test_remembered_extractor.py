@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+
+from iel_fairseq import remembered_extractor
 from iel_fairseq.files import file_sha256
 from iel_fairseq.remembered_extractor import look_beside
 
@@ -14,6 +17,20 @@ def test_the_same_file_is_found_beside_the_checkpoint_and_no_other(tmp_path):
     memory["extractor_sha256"] = file_sha256(str(tmp_path / "extractor.pt"))
     look_beside(str(tmp_path / "model.pt"), memory)
     assert memory["extractor"] == str(tmp_path / "extractor.pt")
+
+
+def test_what_cannot_be_read_is_not_the_one(tmp_path, monkeypatch):
+    """Nor is what no checkpoint of ours remembers a reason to end."""
+
+    def fails(path: str) -> str:
+        raise OSError(errno.EIO, "Input/output error", path)
+
+    monkeypatch.setattr(remembered_extractor, "file_sha256", fails)
+    (tmp_path / "extractor.pt").touch()
+    memory = {"extractor": "/gone/extractor.pt", "extractor_sha256": "0" * 64}
+    look_beside(str(tmp_path / "model.pt"), memory)
+    assert memory["extractor"] == "/gone/extractor.pt"
+    look_beside(str(tmp_path / "model.pt"), "no memory of ours")
 
 
 def test_the_one_beside_is_taken_where_another_file_has_the_remembered_name(tmp_path):

@@ -99,7 +99,7 @@ def _check_values(words: Sequence[str]) -> None:
         IELError: one of the *words* of a command is empty, of a variable of the shell that is not set most likely
     """
     for before, word in pairwise(["iel", *words]):
-        if word == "" or (word.startswith("--") and word.endswith("=")):
+        if word == "" or (word.startswith("--") and word.find("=") == len(word) - 1):
             raise IELError(f"{word or before}: the value behind it is empty; give another one, or leave it out")
 
 

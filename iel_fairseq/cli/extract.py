@@ -21,7 +21,7 @@ from iel_fairseq.device import chosen_device, chosen_dtype
 from iel_fairseq.errors import IELError
 from iel_fairseq.extraction import DatasetExtraction
 from iel_fairseq.extractor import Extractor, load_extractor
-from iel_fairseq.readings import Reading, mark_of, readings_of_batch, symbols_of
+from iel_fairseq.readings import Reading, is_marked, mark_of, readings_of_batch, symbols_of
 from iel_fairseq.store import shards_of
 from iel_fairseq.tasks.attn_enhanced_translation import AttnEnhancedTranslationTask
 
@@ -168,6 +168,7 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
         return
     unknown = {dataset.src_dict.unk_word, dataset.tgt_dict.unk_word}
     marks = mark_of(dataset.src_dict.symbols), mark_of(dataset.tgt_dict.symbols)
+    in_pieces = any(map(is_marked, [*dataset.src_dict.symbols, *dataset.tgt_dict.symbols]))
     uncertain = 0
     for sentences in shards_of(len(dataset)):
         lines = [""] * len(sentences)
@@ -176,7 +177,7 @@ def _lines(extraction: DatasetExtraction, kind: str, stores: str, remove_bpe: bo
             readings = readings_of_batch(words, rows, dataset.src_dict, dataset.tgt_dict)
             for index, reading in zip(indices, readings, strict=True):
                 if remove_bpe:
-                    uncertain += not unknown.isdisjoint([*reading.source, *reading.hypothesis])
+                    uncertain += in_pieces and not unknown.isdisjoint([*reading.source, *reading.hypothesis])
                     reading = reading.joined(*marks)
                 lines[index - sentences.start] = _line(kind, index, reading)
         yield from lines

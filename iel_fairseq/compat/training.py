@@ -146,9 +146,14 @@ def join_sets_as_they_are() -> None:
 
     load = translation.load_langpair_dataset
 
+    signature = inspect.signature(load)
+
     @functools.wraps(load)
-    def load_langpair_dataset(*args, upsample_primary=1, **kwargs):
-        return load(*args, upsample_primary=1 if upsample_primary == -1 else upsample_primary, **kwargs)
+    def load_langpair_dataset(*args, **kwargs):
+        given = signature.bind(*args, **kwargs)
+        if given.arguments["upsample_primary"] == -1:
+            given.arguments["upsample_primary"] = 1
+        return load(*given.args, **given.kwargs)
 
     translation.load_langpair_dataset = load_langpair_dataset
 

@@ -44,7 +44,9 @@ def test_p_is_small_for_a_system_that_is_better_and_large_for_one_that_is_about_
     assert compare("alike", {"alike": alike, "other": other}, references)["other"]["BLEU"].p > 0.3
 
 
-@pytest.mark.parametrize(("language", "tokenizer"), [("zh", "zh"), ("zh-TW", "zh"), ("ja", "char"), ("de", "13a")])
+@pytest.mark.parametrize(
+    ("language", "tokenizer"), [("zh", "zh"), ("zh-TW", "zh"), ("yue", "zh"), ("ja", "char"), ("de", "13a")]
+)
 def test_what_is_written_without_spaces_is_compared_by_characters(language, tokenizer):
     """References are segmented, as the text had to be; translations are detokenised."""
     references = ["他 今天 在 学校 学习 中文 。", "我 喜欢 猫 。"]

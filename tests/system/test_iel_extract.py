@@ -150,6 +150,13 @@ def test_whole_words_are_numbered_as_gold_alignments_have_them(in_pieces, tmp_pa
     assert float(scores["AER"]) < 5  # the extractor knows the language pair
 
 
+def test_unknown_words_are_whole_where_there_are_no_pieces(data, baseline, tmp_path, capsys):
+    assert any("<unk>" in json.loads(line)["source"] for line in printed(data, baseline, tmp_path, "jsonl"))
+    joined = printed(data, baseline, tmp_path, "pharaoh", "--remove-bpe")
+    assert joined == printed(data, baseline, tmp_path, "pharaoh")
+    assert "unknown pieces" not in capsys.readouterr().err
+
+
 def word_of(pieces: list[str], index: int) -> int:
     """The number of the word that a piece belongs to."""
     return sum(not piece.endswith("@@") for piece in pieces[:index])

@@ -135,7 +135,7 @@ def test_without_its_journal_a_folder_is_made_again(text, prepared, tmp_path):
         cli.main(own(text, tmp_path / "again"))
 
 
-def test_text_that_cannot_be_prepared_is_one_line(tmp_path):
+def test_text_that_cannot_be_prepared_is_one_line(tmp_path, monkeypatch):
     pairs = [("他 去 了 。", "h e w e n t"), ("我 在 。", "i a m")] * 2
     for name in ("train", "valid"):
         write(tmp_path / name, pairs)
@@ -148,9 +148,13 @@ def test_text_that_cannot_be_prepared_is_one_line(tmp_path):
     with pytest.raises(IELError, match=r"--destdir \S+a:b: fairseq-train takes a colon for the end of a data folder"):
         cli.main([str(word) for word in ("prepare", *prefixes[:4], "--destdir", tmp_path / "a:b", *OPTIONS)])
     assert not (tmp_path / "a:b").exists()
+    (tmp_path / "a:b").mkdir()
+    monkeypatch.chdir(tmp_path / "a:b")
+    with pytest.raises(IELError, match=r"--destdir \S+/a:b/out: fairseq-train takes a colon"):
+        cli.main([str(word) for word in ("prepare", *prefixes[:4], "--destdir", "out", *OPTIONS)])
 
 
-@pytest.mark.parametrize("empty", ["valid", "heldout"])
+@pytest.mark.parametrize("empty", ["train", "valid", "heldout"])
 def test_a_set_without_sentences_is_one_line(text, tmp_path, empty):
     """With an empty validation set no training begins."""
     for name in ("train", "valid", "heldout"):
@@ -161,7 +165,7 @@ def test_a_set_without_sentences_is_one_line(text, tmp_path, empty):
         f"--{option}pref={tmp_path / name}"
         for option, name in (("train", "train"), ("valid", "valid"), ("test", "heldout"))
     ]
-    with pytest.raises(IELError, match=rf"/{empty}\.fr, \S+/{empty}\.en: no sentences; (valid|test) needs some"):
+    with pytest.raises(IELError, match=rf"/{empty}\.fr, \S+/{empty}\.en: no sentences; (train|valid|test) needs some"):
         cli.main(["prepare", *prefixes, "--destdir", str(tmp_path / "out"), *map(str, OPTIONS)])
     assert not (tmp_path / "out/data-bin").exists()
 
