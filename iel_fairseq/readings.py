@@ -37,7 +37,8 @@ class Reading:
         hypothesis: what was generated, without ``</s>``
         positions: for each word of the hypothesis the 1-based positions of its attention words; one, unless pieces of
             words have been joined; none, where it is cut, for there is no room in x'
-        attention: float ``(hypothesis, source + 1)``, the last column for ``</s>``; None when only positions are known
+        attention: float ``(hypothesis, source + 1)``, the last column for ``</s>``; None when only positions are known;
+            not compared by ``==``
         scores: for each word of the hypothesis the attention on its attention word; None when that is not known, or
             pieces of words have been joined
     """

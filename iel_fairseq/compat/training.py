@@ -46,16 +46,18 @@ def keep_trainings_apart() -> None:
     make = Trainer.__init__
 
     @functools.wraps(make)
-    def make_alone(trainer, cfg, *args, **kwargs):
-        save_dir = cfg.checkpoint.save_dir
-        if is_master(cfg.distributed_training) and not cfg.checkpoint.no_save:
-            with suppress(OSError):  # a file system without locks
-                trainer.save_dir_lock = open(os.path.join(save_dir, "training.lock"), "ab")  # noqa: SIM115  (that long)
-                if not got_lock(trainer.save_dir_lock):
-                    raise IELError(
-                        f"{save_dir}: another training writes into it; wait for that, or give another --save-dir"
-                    )
-        make(trainer, cfg, *args, **kwargs)
+    def make_alone(trainer, *args, **kwargs):
+        make(trainer, *args, **kwargs)
+        options = trainer.cfg.checkpoint
+        if options.no_save or not is_master(trainer.cfg.distributed_training):
+            return
+        with suppress(OSError):  # a file system without locks
+            lock = open(os.path.join(options.save_dir, "training.lock"), "ab")  # noqa: SIM115  (the trainer's)
+            trainer.save_dir_lock = lock
+            if not got_lock(lock):
+                raise IELError(
+                    f"{options.save_dir}: another training writes into it; wait for that, or give another --save-dir"
+                )
 
     Trainer.__init__ = make_alone
 
@@ -145,7 +147,6 @@ def join_sets_as_they_are() -> None:
     from fairseq.tasks import translation
 
     load = translation.load_langpair_dataset
-
     signature = inspect.signature(load)
 
     @functools.wraps(load)

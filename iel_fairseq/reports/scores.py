@@ -64,7 +64,7 @@ def compare(
         by name of the system, by name of the metric
 
     Raises:
-        ValueError: as many translations as references are not there, of some system
+        ValueError: a system has another number of translations than there are references
     """
     for name, texts in translations.items():
         if len(texts) != len(references):
