@@ -322,6 +322,35 @@ def test_damaged_store_is_extracted_again(whole, tmp_path, expected, file, damag
     assert ("damaged" in caplog.text) == ((file, damage) != ("manifest.json", "missing"))
 
 
+def one_word_more(folder: Path, manifest: dict) -> None:
+    manifest["words"] += 1
+
+
+def no_checksums(folder: Path, manifest: dict) -> None:
+    manifest["crc32"] = None
+
+
+def numbers_of_four_bytes(folder: Path, manifest: dict) -> None:
+    rows = MMapIndexedDatasetBuilder(str(folder / "positions.bin"), dtype=np.int32)
+    for positions in FOUND:
+        rows.add_item(torch.from_numpy(positions))
+    rows.finalize(str(folder / "positions.idx"))
+    manifest["crc32"] = {name: store_files.crc32(str(folder / name)) for name in store_files.FILES}
+
+
+@pytest.mark.parametrize("change", [one_word_more, no_checksums, numbers_of_four_bytes])
+def test_a_store_whose_parts_do_not_belong_together_is_extracted_again(whole, tmp_path, expected, change, caplog):
+    """Each is as it was written; the manifest is of others."""
+    file = Path(whole.path) / "manifest.json"
+    manifest = json.loads(file.read_text())
+    change(file.parent, manifest)
+    file.write_text(json.dumps(manifest))
+    assert whole.open() is None
+    assert "damaged" in caplog.text
+    whole.fill(Extraction(tmp_path / "again"))
+    assert content(whole) == expected
+
+
 def hold(store: AttentionStore, held: EventType) -> None:
     with open(store._file("lock"), "ab") as lock, _locked(lock, len(store.shards)) as ours:
         assert ours
