@@ -20,6 +20,7 @@ from iel_fairseq.classification.encoding import without_special_tokens
 from iel_fairseq.classification.words import SEPARATOR, words_of
 from iel_fairseq.errors import IELError
 from iel_fairseq.explainers import EXPLAINERS, Explainer, Explanation
+from iel_fairseq.source_tokens import listed
 from iel_fairseq.store import SHARD_SENTENCES, Store
 
 logger = logging.getLogger(__name__)
@@ -85,12 +86,10 @@ class ImportanceExtraction:
     def __post_init__(self) -> None:
         """
         Raises:
-            IELError: one text instead of a list, or pairs beside single ones; no such explainer; *samples* are too few
-                to tell anything
+            IELError: no list of texts, or pairs beside single ones; no such explainer; *samples* are too few to
+                tell anything
         """
-        if isinstance(self.texts, str):
-            raise IELError(f"{self.texts[:40]!r}: one text, where a list of texts is wanted; put it in brackets")
-        pairs = [SEPARATOR in text for text in self.texts]
+        pairs = [SEPARATOR in text for text in listed(self.texts)]
         if any(pairs) and not all(pairs):
             single = self.texts[pairs.index(False)]
             raise IELError(f"{single[:40]!r}: a single text beside pairs, which have a tab; explain them apart")

@@ -243,7 +243,7 @@ def reading_attention(
             reader = None
             weights.clear()
         if averaged.dim() == 4:  # a Transformer's: (heads, B, steps, columns)
-            averaged = (averaged if heads is None else averaged[list(heads)]).mean(dim=0)
+            averaged = (averaged if heads is None else averaged[heads]).mean(dim=0)
         return decoder_out, averaged
 
     try:

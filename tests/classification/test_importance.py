@@ -103,7 +103,7 @@ def test_rows_hold_any_number(extraction):
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        ({"texts": "one text"}, "'one text': one text, where a list of texts is wanted; put it in brackets"),
+        ({"texts": "one text"}, "'one text': one text, where a list of sentences is wanted; put it in brackets"),
         ({"texts": ["a dog\ta cat", "a dog"]}, "'a dog': a single text beside pairs, which have a tab; explain them"),
         ({"importance": "limes"}, "limes: no such explainer; take attention, "),
     ],

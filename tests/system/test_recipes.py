@@ -48,12 +48,14 @@ def test_a_recipe_goes_on_with_the_same_options_alone(text, tmp_path):
     again = recipe(text, moved)
     assert again.returncode == 0, again.stderr
     assert "| transformer | baseline | 2 | 1 |" in again.stdout
-    other = recipe(text, moved, SEED="2", TRAIN="fairseq-train --max-update 3")
-    assert other.returncode == 1
-    folder, options = f"{moved}/transformer/baseline", other.stderr.splitlines()
-    options = options[options.index(f"{folder}: made with other options (<) than these (>); name another WORK") :]
-    for line in ("< --seed 1 ", "> --seed 2 ", "< --max-update\\ 2", "> --max-update\\ 3"):
-        assert line in options
+    for options, said in (
+        ({"SEED": "2"}, "< --seed 1 \n> --seed 2 \n"),
+        ({"TRAIN": "fairseq-train --max-update 3"}, "< --max-update\\ 2\n> --max-update\\ 3\n"),
+    ):
+        other = recipe(text, moved, **options)
+        assert other.returncode == 1
+        folder = f"{moved}/transformer/baseline"
+        assert f"\n{folder}: made with other options (<) than these (>); name another WORK\n{said}" in other.stderr
     (moved / "transformer/baseline/command").unlink()
     unknown = recipe(text, moved)
     assert unknown.returncode == 1
